@@ -1,0 +1,43 @@
+"""What all tests and doctests share: one torch thread, seeds, names, hypothesis profiles, the real data folder."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from dalib.outputs import Outputs
+
+settings.register_profile("quick", max_examples=20, deadline=None)
+settings.register_profile("deep", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+REPOSITORY = Path(__file__).resolve().parent
+
+torch.set_num_threads(1)  # more threads than free cores are slower than one
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `cuda` are skipped where there is no device, and say so."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device, torch sees none"))
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of the real data sets."""
+    folder = Path(os.environ.get("DALIB_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the real data sets; DALIB_DATA or {folder} is not a folder")
+    return folder.resolve()
+
+
+@pytest.fixture(autouse=True)
+def _seeded_and_named(doctest_namespace):
+    """Every test starts from one seed; every doctest knows `torch`, `np` and `Outputs`."""
+    torch.manual_seed(0)
+    doctest_namespace.update(torch=torch, np=np, Outputs=Outputs)

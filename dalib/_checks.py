@@ -1,0 +1,139 @@
+"""Argument checks: every message names the argument, says what was expected and what came.
+
+Shapes, dtypes and devices are always checked. Values (NaN, negative weights) are checked where reading them does not
+make the host wait for a device: on CPU, in eager mode. On CUDA, under ``torch.compile`` and inside ``torch.func``
+transforms NaN propagates unmasked, unless :func:`value_checks` turns the checks on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+_always_check_values = False
+
+
+@contextlib.contextmanager
+def value_checks() -> Iterator[None]:
+    """Check values on every device inside this context, at the price of one synchronisation a check.
+
+    Example:
+        >>> with value_checks():
+        ...     finite(torch.ones(2), "source")
+    """
+    global _always_check_values
+    before, _always_check_values = _always_check_values, True
+    try:
+        yield
+    finally:
+        _always_check_values = before
+
+
+def values_are_checked(x: Tensor) -> bool:
+    """Whether the values of ``x`` may be read here: eager CPU tensors, or anything inside :func:`value_checks`."""
+    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(x):
+        return False
+    return _always_check_values or x.device.type == "cpu"
+
+
+def tensor(x: object, name: str) -> None:
+    """Raise ``TypeError`` unless ``x`` is a tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+
+
+def floating(x: object, name: str) -> None:
+    """Raise unless ``x`` is a floating-point tensor."""
+    tensor(x, name)
+    assert isinstance(x, Tensor)
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must have a floating-point dtype, got {x.dtype}; convert it with {name}.float()")
+
+
+def finite(x: Tensor, name: str) -> None:
+    """Raise unless every entry of ``x`` is finite, where values are checked."""
+    if values_are_checked(x) and not bool(torch.isfinite(x).all()):
+        raise ValueError(f"{name} must be finite, got NaN or infinity in {int((~torch.isfinite(x)).sum())} entries")
+
+
+def matrix(x: object, name: str, *, min_rows: int = 1) -> None:
+    """Raise unless ``x`` is a finite floating-point matrix with at least ``min_rows`` rows."""
+    floating(x, name)
+    assert isinstance(x, Tensor)
+    if x.ndim != 2:
+        raise ValueError(f"{name} must have shape (rows, features), got {tuple(x.shape)}; flatten it first")
+    if x.shape[0] < min_rows:
+        raise ValueError(f"{name} must have at least {min_rows} row{'s' * (min_rows > 1)}, got {x.shape[0]}")
+    if x.shape[1] == 0:
+        raise ValueError(f"{name} must have at least one feature, got shape {tuple(x.shape)}")
+    finite(x, name)
+
+
+def same_kind(source: Tensor, target: Tensor, names: tuple[str, str] = ("source", "target")) -> None:
+    """Raise unless both tensors share dtype and device."""
+    if source.device != target.device:
+        raise ValueError(f"{names[0]} and {names[1]} must be on one device, got {source.device} and {target.device}")
+    if source.dtype != target.dtype:
+        raise TypeError(f"{names[0]} and {names[1]} must have one dtype, got {source.dtype} and {target.dtype}")
+
+
+def two_samples(source: object, target: object, *, min_rows: int = 1) -> None:
+    """Raise unless both are matrices of one width, dtype and device, each with at least ``min_rows`` rows."""
+    matrix(source, "source", min_rows=min_rows)
+    matrix(target, "target", min_rows=min_rows)
+    assert isinstance(source, Tensor)
+    assert isinstance(target, Tensor)
+    if source.shape[1] != target.shape[1]:
+        raise ValueError(
+            f"source and target must have the same number of features, got {source.shape[1]} and {target.shape[1]}"
+        )
+    same_kind(source, target)
+
+
+def row_weights(weights: object, rows: Tensor, name: str) -> None:
+    """Raise unless ``weights`` is one non-negative finite number a row of ``rows``, not all zero."""
+    floating(weights, name)
+    assert isinstance(weights, Tensor)
+    if weights.shape != rows.shape[:1]:
+        raise ValueError(f"{name} must have shape ({rows.shape[0]},), one weight a row, got {tuple(weights.shape)}")
+    if weights.device != rows.device:
+        raise ValueError(f"{name} must be on {rows.device} like its rows, got {weights.device}")
+    finite(weights, name)
+    if values_are_checked(weights):
+        if bool((weights < 0).any()):
+            raise ValueError(f"{name} must not be negative, got a smallest weight of {float(weights.min()):g}")
+        if bool((weights == 0).all()):
+            raise ValueError(f"{name} must not be all zero, got a sum of 0")
+
+
+def labels(labels: object, classes: int, rows: Tensor, name: str) -> None:
+    """Raise unless ``labels`` is one integer in ``[0, classes)`` a row of ``rows``."""
+    tensor(labels, name)
+    assert isinstance(labels, Tensor)
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"{name} must have an integer dtype, got {labels.dtype}")
+    if labels.shape != rows.shape[:1]:
+        raise ValueError(f"{name} must have shape ({rows.shape[0]},), one label a row, got {tuple(labels.shape)}")
+    if labels.device != rows.device:
+        raise ValueError(f"{name} must be on {rows.device} like its rows, got {labels.device}")
+    if values_are_checked(labels) and labels.numel() and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
+        raise ValueError(f"{name} must lie in 0..{classes - 1}, got values in {int(labels.min())}..{int(labels.max())}")
+
+
+def positive(value: float, name: str) -> None:
+    """Raise unless ``value`` is a positive finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be positive and finite, got {value:g}")
+
+
+def at_least(value: int, least: int, name: str) -> None:
+    """Raise unless ``value`` is an integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")

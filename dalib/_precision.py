@@ -1,0 +1,43 @@
+"""float32 islands: losses compute in float32 or better, whatever autocast or the dtype of the features asks for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import torch
+from torch import Tensor
+
+P = ParamSpec("P")
+
+
+def float32_island(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Run ``function`` with autocast off and with float16 and bfloat16 arguments promoted to float32.
+
+    Sums of thousands of products overflow in float16 and lose all digits in bfloat16, so a discrepancy of
+    half-precision features is computed, and returned, in float32. The gradient comes back in the features' dtype.
+
+    Example:
+        >>> @float32_island
+        ... def total(x: Tensor) -> Tensor:
+        ...     return x.sum()
+        >>> total(torch.ones(3, dtype=torch.float16)).dtype
+        torch.float32
+    """
+
+    @functools.wraps(function)
+    def island(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        device = next((x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), "cpu")
+        with torch.autocast(device, enabled=False):
+            return function(*map(_promote, args), **{name: _promote(x) for name, x in kwargs.items()})
+
+    return island
+
+
+def _promote(x: Any) -> Any:
+    if isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16):
+        return x.float()
+    if isinstance(x, tuple) and not hasattr(x, "_fields"):
+        return tuple(_promote(part) for part in x)
+    return x

@@ -1,0 +1,54 @@
+"""CDAN: conditional domain-adversarial training."""
+
+from __future__ import annotations
+
+from dalib.conditioning import RandomizedMultilinear, multilinear
+from dalib.losses import DomainAdversarialLoss, DomainDiscriminator
+from dalib.objective import Align, Objective, source_cross_entropy
+from dalib.schedules import Schedule, sigmoid_ramp
+
+LARGEST_EXACT_MAP = 4096
+"""Above this many entries of features times classes the paper uses the randomized map."""
+
+
+def cdan(
+    features: int,
+    classes: int,
+    steps: int,
+    *,
+    weight: float | Schedule = 1.0,
+    strength: float | Schedule | None = None,
+    hidden: int = 1024,
+    randomized: int | None = None,
+) -> Objective:
+    """DANN whose discriminator sees features times predicted class probabilities [1]_.
+
+    Args:
+        features: Width of the features.
+        classes: Number of classes.
+        steps: Number of optimizer steps: the length of the ramp.
+        weight: Factor of the adversarial loss.
+        strength: Factor of the reversed gradient. Default: the ramp of DANN from 0 to 1, ``sigmoid_ramp(steps)``.
+        hidden: Width of the discriminator's hidden layers.
+        randomized: Width of the randomized map, 0 for the exact one. Default, as in the paper: exact up to 4096 entries,
+            above that randomized with 1024.
+
+    Returns:
+        The objective. The discriminator's parameters are its parameters.
+
+    References:
+        .. [1] Long et al. Conditional Adversarial Domain Adaptation. NeurIPS 2018.
+
+    Example:
+        >>> cdan(64, 31, 1000).terms["adversarial"].on is multilinear  # 1984 entries: exact
+        True
+        >>> cdan(256, 31, 1000).terms["adversarial"].on  # 7936 entries: randomized
+        RandomizedMultilinear()
+    """
+    if randomized is None:
+        randomized = 0 if features * classes <= LARGEST_EXACT_MAP else 1024
+    on = RandomizedMultilinear(features, classes, dimension=randomized) if randomized else multilinear
+    discriminator = DomainDiscriminator(randomized or features * classes, hidden=hidden)
+    strength = sigmoid_ramp(steps) if strength is None else strength
+    adversarial = Align(DomainAdversarialLoss(discriminator, strength=strength), on=on, weight=weight)
+    return Objective(classification=source_cross_entropy, adversarial=adversarial)

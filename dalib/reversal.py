@@ -1,0 +1,91 @@
+"""Gradient reversal: the identity going forward, minus the gradient going back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dalib import _checks
+from dalib.schedules import Schedule, Scheduled
+
+
+class _Reverse(torch.autograd.Function):
+    # The strength is a tensor argument, so a schedule that moves it compiles once. setup_context lets torch.func in.
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, strength: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (strength,) = ctx.saved_tensors
+        return gradient * -strength.to(gradient.dtype), None
+
+
+def reverse_gradient(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
+    r"""Return ``x``; its gradient comes back multiplied by ``-strength`` [1]_.
+
+    What stands behind it (a discriminator) minimises the loss, what stands before it (the features) maximises it, in
+    one backward pass.
+
+    Args:
+        x: Any floating-point tensor.
+        strength: The factor :math:`\lambda`; 0 stops the gradient. A number or a 0-d tensor.
+
+    Returns:
+        A tensor equal to ``x``.
+
+    Raises:
+        TypeError: If ``x`` is not a floating-point tensor.
+
+    References:
+        .. [1] Ganin and Lempitsky. Unsupervised Domain Adaptation by Backpropagation. ICML 2015.
+
+    Example:
+        >>> x = torch.ones(2, requires_grad=True)
+        >>> (3 * reverse_gradient(x, 0.5)).sum().backward()
+        >>> x.grad
+        tensor([-1.5000, -1.5000])
+
+    Note:
+        ``torch.autograd.gradcheck`` fails on it, and must: the gradient is not the derivative of the value.
+    """
+    _checks.floating(x, "x")
+    if not isinstance(strength, Tensor):
+        strength = torch.tensor(float(strength))
+    return _Reverse.apply(x, strength)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class GradientReversal(nn.Module):
+    """Module form of :func:`reverse_gradient` with a strength that may follow a schedule.
+
+    The schedule's step is part of ``state_dict``; ``Objective.advance`` moves it once per optimizer step. In a loop of
+    your own call ``reversal.strength.advance()`` there.
+
+    Args:
+        strength: A number, or a schedule ``step -> float``.
+
+    Example:
+        >>> from dalib.schedules import linear_ramp
+        >>> reversal = GradientReversal(linear_ramp(10))
+        >>> reversal.strength.advance()
+        >>> x = torch.ones(1, requires_grad=True)
+        >>> reversal(x).sum().backward()
+        >>> x.grad
+        tensor([-0.1000])
+    """
+
+    def __init__(self, strength: float | Schedule = 1.0) -> None:
+        super().__init__()
+        self.strength = Scheduled(strength, name="strength")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x``, its gradient reversed."""
+        return reverse_gradient(x, self.strength())

@@ -1,0 +1,19 @@
+"""Training: a model on any backbone, one step, a loop."""
+
+from dalib.training.loop import as_batch, pair_batches, train
+from dalib.training.model import FeatureClassifier, pooled
+from dalib.training.step import Forward, Step, gradient_step, joint_forward, outputs_of, separate_forward
+
+__all__ = [
+    "FeatureClassifier",
+    "Forward",
+    "Step",
+    "as_batch",
+    "gradient_step",
+    "joint_forward",
+    "outputs_of",
+    "pair_batches",
+    "pooled",
+    "separate_forward",
+    "train",
+]
