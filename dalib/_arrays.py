@@ -1,0 +1,107 @@
+"""Two domains as NumPy arrays: the checks at the door of every scikit-learn style estimator, and Gaussian kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def two_domains(estimator: Any, source: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
+    """Both domains as finite float64 matrices of one width; the estimator learns its number and names of features.
+
+    Lists, arrays, DataFrames and CPU tensors are taken; the columns of two DataFrames must bear the same names in
+    the same order.
+    """
+    X = _matrix(estimator, source, "source", reset=True)
+    width = np.shape(target)[1] if np.ndim(target) == 2 and not _is_tensor(target) else X.shape[1]
+    if width != X.shape[1]:
+        raise ValueError(f"source and target must have the same number of features, got {X.shape[1]} and {width}")
+    return X, _matrix(estimator, target, "target", reset=False)
+
+
+def rows(estimator: Any, X: ArrayLike) -> Array:
+    """New rows as a finite float64 matrix of the width that the estimator was fitted on."""
+    from sklearn.utils.validation import check_is_fitted
+
+    check_is_fitted(estimator)
+    return _matrix(estimator, X, "X", reset=False)
+
+
+def _matrix(estimator: Any, values: ArrayLike, name: str, *, reset: bool) -> Array:
+    from sklearn.utils.validation import validate_data
+
+    if values is None:
+        raise TypeError(f"{name} must be an array of shape (rows, features), got None")
+    if _is_tensor(values) and (values.device.type != "cpu" or values.requires_grad):  # type: ignore[union-attr]
+        raise TypeError(
+            f"{name} must be an array or a detached CPU tensor, got a tensor on {values.device}"  # type: ignore[union-attr]
+            f"{' that requires grad' if values.requires_grad else ''}; "  # type: ignore[union-attr]
+            f"pass {name}.detach().cpu().numpy()"
+        )
+    shape = np.shape(values)
+    if len(shape) != 2 and not hasattr(values, "toarray"):
+        raise ValueError(
+            f"{name} must have shape (rows, features), got {shape}. Reshape your data: "
+            f"{name}.reshape(-1, 1) makes one column, {name}.reshape(len({name}), -1) flattens the rest"
+        )
+    matrix: Array = validate_data(estimator, X=values, reset=reset, dtype=np.float64, ensure_all_finite=False)
+    finite = np.isfinite(matrix)
+    if not finite.all():
+        raise ValueError(
+            f"{name} must be finite, got NaN or infinity (inf) in {int((~finite).sum())} entries; "
+            "impute them first, for example with sklearn.impute.SimpleImputer"
+        )
+    return matrix
+
+
+def _is_tensor(values: object) -> bool:
+    return hasattr(values, "requires_grad") and hasattr(values, "device")
+
+
+def squared_distances(X: Array, Y: Array) -> Array:
+    """Squared Euclidean distances between the rows of ``X`` and of ``Y``, shape ``(rows of X, rows of Y)``."""
+    middle = Y.mean(axis=0)  # near the data, so that the expansion of the square does not cancel
+    X, Y = X - middle, Y - middle
+    distances: Array = X @ Y.T
+    distances *= -2.0
+    distances += np.einsum("ij,ij->i", X, X)[:, None]
+    distances += np.einsum("ij,ij->i", Y, Y)
+    return np.maximum(distances, 0.0, out=distances)
+
+
+def gaussian_kernel(X: Array, Y: Array, bandwidth: float) -> Array:
+    r"""The kernel matrix :math:`\exp(-\|x-y\|^2/2\sigma^2)`, shape ``(rows of X, rows of Y)``."""
+    kernel = squared_distances(X, Y)
+    kernel *= -0.5 / bandwidth**2
+    return np.exp(kernel, out=kernel)
+
+
+def mean_distance_bandwidth(source: Array, target: Array) -> float:
+    """The root of the mean squared distance over all pairs of the pooled sample, without forming the pairs.
+
+    It is 1 where all rows are equal, so that a kernel of that bandwidth stays defined.
+    """
+    pooled = np.concatenate([source, target])
+    total = float(pooled.var(axis=0).sum()) * 2.0 * len(pooled) / max(len(pooled) - 1, 1)
+    return math.sqrt(total) if total > 0 else 1.0
+
+
+def blocks(count: int, width: int, *, numbers: int = 2**22) -> Iterator[slice]:
+    """Slices of ``range(count)`` such that a block of rows of ``width`` numbers holds about ``numbers`` of them."""
+    step = max(1, numbers // max(width, 1))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+def positive(value: object, name: str) -> None:
+    """Raise unless ``value`` is a positive finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value:g}")
