@@ -1,5 +1,6 @@
 """What all tests and doctests share: one torch thread, seeds, names, hypothesis profiles, the real data folder."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -15,6 +16,13 @@ settings.register_profile("deep", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 REPOSITORY = Path(__file__).resolve().parent
+
+if torch.version.cuda is None and importlib.util.find_spec("torchvision") is not None:
+    # The published torchvision looks for its compiled operators when it is imported and finds none beside a CPU-only
+    # torch. Their schemas are all that timm and transformers need of them.
+    _SCHEMAS = torch.library.Library("torchvision", "DEF")
+    _SCHEMAS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _SCHEMAS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 torch.set_num_threads(1)  # more threads than free cores are slower than one
 

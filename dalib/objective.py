@@ -129,7 +129,8 @@ class Align(_Lifted):
         """The weighted loss of the two domains."""
         keywords = self._keywords(source.weights, target.weights)
         value: Tensor = self.loss(self.on(source), self.on(target), **keywords)
-        return self.weight() * value
+        weight: float | Tensor = self.weight()
+        return weight * value
 
 
 class OnTarget(_Lifted):
@@ -157,7 +158,8 @@ class OnTarget(_Lifted):
     def forward(self, source: Outputs, target: Outputs) -> Tensor:
         """The weighted loss of the target rows."""
         value: Tensor = self.loss(self.on(target), **self._keywords(target.weights))
-        return self.weight() * value
+        weight: float | Tensor = self.weight()
+        return weight * value
 
 
 def _name(function: Any) -> str:

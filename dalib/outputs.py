@@ -99,5 +99,5 @@ class Outputs:
 
     def cpu(self) -> Outputs:
         """The same values on the CPU, outside the graph."""
-        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return Outputs(**{name: part if part is None else part.detach().cpu() for name, part in parts.items()})

@@ -78,8 +78,8 @@ class DomainAdversarialLoss(nn.Module):
 
     .. math:: \min_D \max_f \; \tfrac12 \bigl[ \mathrm{BCE}(D(f(x_s)), 1) + \mathrm{BCE}(D(f(x_t)), 0) \bigr]
 
-    The features receive ``-strength`` times the gradient. Both domains pass through the discriminator in one forward. Its parameters must be in the optimizer:
-    ``gradient_step`` refuses one that lacks them.
+    The features receive ``-strength`` times the gradient. Both domains pass through the discriminator in one forward.
+    Its parameters must be in the optimizer: ``gradient_step`` refuses one that lacks them.
 
     Args:
         discriminator: Module from features ``(n, d)`` to one logit a row, ``(n,)`` or ``(n, 1)``.

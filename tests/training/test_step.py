@@ -1,0 +1,180 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from dalib import (
+    Align,
+    Batch,
+    DomainAdversarialLoss,
+    FeatureClassifier,
+    MMDLoss,
+    Objective,
+    SourceObjective,
+    gradient_step,
+    joint_forward,
+    linear_ramp,
+    outputs_of,
+    separate_forward,
+    source_cross_entropy,
+)
+
+
+def batches(n=6, m=5, weights=None):
+    generator = torch.Generator().manual_seed(1)
+    source = Batch(torch.randn(n, 4, generator=generator), torch.arange(n) % 3, weights)
+    return source, Batch(torch.randn(m, 4, generator=generator))
+
+
+def classifier():
+    torch.manual_seed(0)
+    return FeatureClassifier(nn.Linear(4, 5), 3, bottleneck=6, width=5)
+
+
+def test_separate_forward_is_each_domain_by_itself():
+    model, (source, target) = classifier(), batches(weights=torch.ones(6))
+    first, second = separate_forward(model, source, target)
+    torch.testing.assert_close(first.logits, model(source.inputs)[1])
+    torch.testing.assert_close(second.logits, model(target.inputs)[1])
+    assert first.weights is source.weights
+
+
+def test_joint_forward_is_one_batch():
+    model, (source, target) = classifier(), batches(weights=torch.ones(6))
+    first, second = joint_forward(model, source, target)
+    both = model(torch.cat([source.inputs, target.inputs]))[1]
+    torch.testing.assert_close(torch.cat([first.logits, second.logits]), both)
+    assert first.labels is source.labels
+    assert first.weights is source.weights
+    assert second.labels is None
+    model.eval()
+    for joint, separate in zip(
+        joint_forward(model, source, target), separate_forward(model, source, target), strict=True
+    ):
+        torch.testing.assert_close(joint.logits, separate.logits)
+
+
+def test_joint_forward_of_dictionaries():
+    class Net(nn.Module):
+        def forward(self, x):
+            return x["a"], x["a"] + x["b"]
+
+    source = Batch({"a": torch.zeros(2, 3), "b": torch.ones(2, 3)})
+    target = Batch({"a": torch.ones(1, 3), "b": torch.ones(1, 3)})
+    assert joint_forward(Net(), source, target)[1].logits.tolist() == [[2, 2, 2]]
+
+
+def adversarial_objective():
+    return Objective(
+        classification=source_cross_entropy,
+        adversarial=Align(DomainAdversarialLoss(nn.Linear(6, 1), strength=linear_ramp(10, low=0.5))),
+        mmd=Align(MMDLoss(), weight=linear_ramp(10)),
+    )
+
+
+def test_every_part_moves_and_the_losses_are_detached():
+    model, objective = classifier(), adversarial_objective()
+    before = {name: p.clone() for name, p in [*model.named_parameters(), *objective.named_parameters()]}
+    optimizer = torch.optim.SGD([*model.parameters(), *objective.parameters()], lr=0.1)
+    losses = gradient_step(model, objective, optimizer)(*batches())
+    assert not losses.total.requires_grad
+    for name, p in [*model.named_parameters(), *objective.named_parameters()]:
+        # a bias before batch norm has no gradient; everything else has to move
+        assert not torch.equal(p, before[name]) or name in ("bottleneck.0.bias", "backbone.bias"), name
+
+
+def test_one_step_is_plain_gradient_descent():
+    model, twin = classifier(), classifier()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    source, target = batches()
+    gradient_step(model, Objective(classification=source_cross_entropy), optimizer)(source, target)
+    twin(target.inputs)
+    loss = nn.functional.cross_entropy(twin(source.inputs)[1], source.labels)
+    loss.backward()
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(p, q - 0.1 * q.grad)
+
+
+def test_an_optimizer_without_the_adversary_is_refused_with_the_mend():
+    model, objective = classifier(), adversarial_objective()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    message = (
+        r"optimizer must hold the parameters of the objective, got one without terms.adversarial.loss.discriminator"
+    )
+    with pytest.raises(ValueError, match=message) as caught:
+        gradient_step(model, objective, optimizer)
+    assert "[*model.parameters(), *objective.parameters()]" in str(caught.value)
+    objective.requires_grad_(False)
+    gradient_step(model, objective, optimizer)  # frozen on purpose: allowed
+
+
+def test_accumulation_equals_the_mean_of_the_batches():
+    objective = Objective(classification=source_cross_entropy, mmd=Align(MMDLoss(), weight=linear_ramp(4)))
+    source, target = batches()
+    twice, once = classifier().eval(), classifier().eval()
+    optimizer = torch.optim.SGD(twice.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    step = gradient_step(twice, objective, optimizer, accumulate=2, scheduler=scheduler)
+    step(source, target)
+    assert scheduler.last_epoch == 0
+    assert objective.terms["mmd"].weight() == 0
+    step(source, target)
+    assert scheduler.last_epoch == 1
+    assert objective.terms["mmd"].weight() == 0.25
+    fresh = Objective(classification=source_cross_entropy, mmd=Align(MMDLoss(), weight=linear_ramp(4)))
+    gradient_step(once, fresh, torch.optim.SGD(once.parameters(), lr=0.1))(source, target)
+    for p, q in zip(twice.parameters(), once.parameters(), strict=True):
+        torch.testing.assert_close(p, q)
+
+
+def test_clipping_bounds_the_update():
+    model = classifier()
+    before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    gradient_step(model, Objective(classification=source_cross_entropy), optimizer, clip_norm=1e-3)(*batches())
+    moved = nn.utils.parameters_to_vector(model.parameters()).detach() - before
+    assert 0 < moved.norm() <= 1e-3 * 1.001
+
+
+def test_autocast_runs_the_model_in_bfloat16_and_the_loss_in_float32():
+    seen = []
+
+    def spy(source, target):
+        seen.append(source.logits.dtype)
+        return source_cross_entropy(source, target)
+
+    model = classifier()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    step = gradient_step(model, Objective(classification=spy, mmd=Align(MMDLoss())), optimizer, autocast=torch.bfloat16)
+    losses = step(*batches())
+    assert seen == [torch.bfloat16]
+    assert losses.terms["mmd"].dtype == torch.float32
+    assert torch.isfinite(losses.total)
+
+
+def test_a_source_objective_never_forwards_the_target():
+    model = classifier()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    source, _ = batches()
+    gradient_step(model, SourceObjective(classification=source_cross_entropy), optimizer)(source, Batch(None))
+
+
+def test_errors_name_what_is_wrong():
+    model, (source, target) = classifier(), batches()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    objective = Objective(classification=source_cross_entropy)
+    with pytest.raises(TypeError, match="objective must be a dalib Objective, got function"):
+        gradient_step(model, source_cross_entropy, optimizer)
+    with pytest.raises(ValueError, match="accumulate must be at least 1"):
+        gradient_step(model, objective, optimizer, accumulate=0)
+    with pytest.raises(ValueError, match="clip_norm must be positive"):
+        gradient_step(model, objective, optimizer, clip_norm=0.0)
+    with pytest.raises(TypeError, match=r"model must return a pair \(features, logits\), got Tensor; wrap"):
+        outputs_of(nn.Linear(4, 3), source)
+    with pytest.raises(ValueError, match=r"one shape a row for a joint forward, got \(4,\) and \(2,\)"):
+        joint_forward(model, source, Batch(torch.zeros(2, 2)))
+    with pytest.raises(
+        FloatingPointError, match="the loss must be finite, got classification = nan; lower the learning"
+    ):
+        gradient_step(model, objective, optimizer)(source._replace(inputs=source.inputs * math.nan), target)
