@@ -1,0 +1,42 @@
+"""An honest benchmark: methods that never see target labels, and records that say how every number was picked."""
+
+from dalib.benchmark.backbone import Backbone
+from dalib.benchmark.backbone_spec import backbone
+from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate
+from dalib.benchmark.engine import Progress, benchmark
+from dalib.benchmark.protocol import Protocol
+from dalib.benchmark.record import Run, load_runs
+from dalib.benchmark.run import SCORES, Score, run
+from dalib.benchmark.scenario import Scenario, Split, scenarios
+from dalib.benchmark.select import select
+from dalib.benchmark.table import groups, table
+from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
+from dalib.benchmark.task import Task
+from dalib.benchmark.trained import Trained, trained
+
+__all__ = [
+    "SCORES",
+    "Backbone",
+    "Checkpoint",
+    "Method",
+    "Progress",
+    "Protocol",
+    "Run",
+    "Scenario",
+    "Score",
+    "Split",
+    "TargetSupervised",
+    "Task",
+    "Trained",
+    "backbone",
+    "benchmark",
+    "evaluate",
+    "groups",
+    "load_runs",
+    "run",
+    "scenarios",
+    "select",
+    "table",
+    "target_supervised",
+    "trained",
+]

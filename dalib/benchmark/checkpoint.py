@@ -1,0 +1,89 @@
+"""What a method yields, and how the harness evaluates it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dalib.benchmark.task import Task, hidden_rows
+from dalib.data import Inputs
+from dalib.evaluation import Evaluation
+from dalib.outputs import Outputs
+
+_SOURCE_ROWS = 1000
+"""Trained source rows that are evaluated at most: their accuracy is known to a percent, and the target costs enough."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained model at one moment; valid until the method is asked for the next.
+
+    Args:
+        step: Optimizer steps done, at least 0.
+        predict: The model in evaluation mode: ``Inputs -> Outputs``, on the CPU, outside the graph, without labels.
+        losses: Mean of every term over the steps since the checkpoint before.
+        state: What resuming needs; not copied, so write it down before the method goes on.
+        notes: Numbers on the training that a record should keep, such as the spread of estimated weights.
+
+    Example:
+        >>> Checkpoint(step=0, predict=lambda inputs: Outputs(torch.zeros(len(inputs), 1), torch.zeros(len(inputs), 2))).step
+        0
+    """
+
+    step: int
+    predict: Callable[[Inputs], Outputs]
+    losses: Mapping[str, float] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, float] = field(default_factory=dict)
+
+
+Method = Callable[[Task, int], Iterator[Checkpoint]]
+"""Benchmark task, seed -> checkpoints, in order. Any such function or generator stands beside the built-in methods."""
+
+
+def evaluate(checkpoint: Checkpoint, task: Task) -> Evaluation:
+    """The outputs of a checkpoint on all target rows, all held-out source rows and at most 1000 trained source rows.
+
+    Args:
+        checkpoint: What the method yielded.
+        task: The task that it was given.
+
+    Returns:
+        What scores look at.
+
+    Raises:
+        TypeError: If the checkpoint's prediction is not ``Outputs``.
+        ValueError: If it has not one row an input, or not one logit a class.
+    """
+    rows = np.linspace(0, len(task.source) - 1, min(_SOURCE_ROWS, len(task.source))).round().astype(np.int64)
+    source = task.source if len(rows) == len(task.source) else hidden_rows(task.source, rows)
+    held_out = task.source_held_out
+    return Evaluation(
+        source=_labelled(_predicted(checkpoint, source, task, "source"), task.source_labels[rows]),
+        target=_predicted(checkpoint, task.target, task, "target"),
+        source_held_out=None
+        if held_out is None or task.source_held_out_labels is None
+        else _labelled(_predicted(checkpoint, held_out, task, "source_held_out"), task.source_held_out_labels),
+        predict=checkpoint.predict,
+    )
+
+
+def _labelled(outputs: Outputs, labels: NDArray[np.int64]) -> Outputs:
+    return replace(outputs, labels=torch.from_numpy(np.array(labels)))
+
+
+def _predicted(checkpoint: Checkpoint, inputs: Inputs, task: Task, name: str) -> Outputs:
+    outputs = checkpoint.predict(inputs)
+    if not isinstance(outputs, Outputs):
+        raise TypeError(f"predict of a checkpoint must return dalib.outputs.Outputs, got {type(outputs).__name__}")
+    if outputs.logits.shape != (len(inputs), len(task.classes)):
+        raise ValueError(
+            f"predict of a checkpoint must return logits of shape ({len(inputs)}, {len(task.classes)}) for the {name} "
+            f"rows, got {tuple(outputs.logits.shape)}"
+        )
+    return replace(outputs.cpu(), labels=None)

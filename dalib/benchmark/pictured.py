@@ -1,0 +1,75 @@
+"""Features of some rows of a run, stored small beside its record for pictures."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dalib.benchmark.record import write_whole
+from dalib.evaluation import Evaluation
+
+_ROWS = 500
+_COMPONENTS = 32
+
+
+def save_features(folder: Path, stem: str, evaluation: Evaluation, target_labels: torch.Tensor) -> Path:
+    """Store the leading principal components of at most 500 rows a domain under ``folder/features``.
+
+    The components are those of both domains together, so 32 numbers a row keep the picture of hundreds of features.
+
+    Args:
+        folder: Folder of the records.
+        stem: Name of the record.
+        evaluation: The last checkpoint's outputs.
+        target_labels: Labels of the target rows, to colour the picture by class.
+
+    Returns:
+        Path of the ``.npz`` file.
+    """
+    source, target = evaluation.source, evaluation.target
+    assert source.labels is not None  # Evaluation checked it
+    first, second = _rows(len(source.features)), _rows(len(target.features))
+    both = torch.cat([source.features[first], target.features[second]]).double()
+    components = principal_components(both.nan_to_num().numpy(), _COMPONENTS).astype(np.float16)
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        source=components[: len(first)],
+        target=components[len(first) :],
+        source_labels=source.labels[first].numpy().astype(np.int16),
+        target_labels=target_labels[second].numpy().astype(np.int16),
+    )
+    return write_whole(folder / "features" / f"{stem}.npz", content.getvalue())
+
+
+def load_features(folder: Path, stem: str) -> dict[str, NDArray[Any]] | None:
+    """What :func:`save_features` stored, or ``None`` if there is nothing that can be read."""
+    try:
+        with np.load(folder / "features" / f"{stem}.npz", allow_pickle=False) as file:
+            return {name: file[name].astype(np.float32) for name in file.files}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def principal_components(rows: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """The rows in the directions of their largest variance, at most ``count``, scaled so that the first has variance 1.
+
+    Example:
+        >>> np.abs(principal_components(np.array([[2.0, 0.0], [-2.0, 0.0]]), 2)).round(3)[:, 0]
+        array([1., 1.])
+    """
+    centred = rows - rows.mean(axis=0)
+    left, scales, _ = np.linalg.svd(centred, full_matrices=False)
+    largest = scales[0] if len(scales) and scales[0] > 0 else 1.0
+    result: NDArray[np.float64] = left[:, :count] * (scales[:count] / largest) * np.sqrt(len(rows))
+    return result
+
+
+def _rows(rows: int) -> torch.Tensor:
+    return torch.linspace(0, rows - 1, min(rows, _ROWS)).round().long()

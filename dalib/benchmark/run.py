@@ -1,0 +1,209 @@
+"""One run, straight down: split, task, checkpoints, scores, record."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dalib.benchmark import identity
+from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate
+from dalib.benchmark.environment import environment
+from dalib.benchmark.pictured import save_features
+from dalib.benchmark.record import SCHEMA, Run, file_stem, finished_run
+from dalib.benchmark.scenario import Scenario
+from dalib.benchmark.target_supervised import TargetSupervised, labelled_scenario
+from dalib.benchmark.task import Task
+from dalib.evaluation import Evaluation
+from dalib.validators import (
+    coral_distance,
+    entropy_score,
+    information_maximization_score,
+    mmd_distance,
+    source_accuracy_score,
+)
+
+Score = Callable[[Evaluation], float]
+"""A checkpoint's outputs -> float; a score is maximised and never sees target labels."""
+
+SCORES: Mapping[str, Score] = MappingProxyType(
+    {
+        "source_accuracy": source_accuracy_score,
+        "entropy": entropy_score,
+        "information_maximization": information_maximization_score,
+    }
+)
+"""Validators that every checkpoint is scored with unless others are asked for."""
+
+_DESCRIPTIONS: Mapping[str, Score] = MappingProxyType({"mmd": mmd_distance, "coral": coral_distance})
+
+
+def run(
+    method: Method | TargetSupervised,
+    name: str,
+    scenario: Scenario,
+    seed: int,
+    *,
+    holdout: float = 0.0,
+    scores: Mapping[str, Score] = SCORES,
+    out: Path | None = None,
+    keep_features: bool = False,
+    key: str | None = None,
+) -> Run:
+    """Run a method on a scenario, or serve the finished record of exactly this run.
+
+    Args:
+        method: What to run.
+        name: What tables call it.
+        scenario: Source and target.
+        seed: Seed of split, initial weights and batches.
+        holdout: Share of source rows kept out of training, for validators.
+        scores: Validators by name.
+        out: Folder of records; ``None`` keeps the record in memory alone.
+        keep_features: Whether to store features of some rows for pictures beside the record.
+        key: What :func:`run_key` gives, if it is known already.
+
+    Returns:
+        The record.
+
+    Raises:
+        TypeError: If the method does not yield checkpoints.
+        ValueError: If it yields none.
+    """
+    key = key or run_key(method, name, scenario, seed, holdout=holdout, scores=scores)
+    stem = file_stem(name, scenario.name, seed, key)
+    if out is not None and (finished := finished_run(out, stem, key)) is not None:
+        return finished
+    supervised = isinstance(method, TargetSupervised)
+    used = labelled_scenario(scenario, seed) if supervised else scenario
+    split = used.split(seed, 0.0 if supervised else holdout)
+    labels = torch.from_numpy(used.target_labels(split).copy())
+    checkpoints, seconds, last = _follow(method, used.task(split), seed, labels, scores)
+    config = identity.describe(method)
+    done = Run(
+        method=name,
+        scenario=scenario.name,
+        dataset=scenario.dataset,
+        seed=seed,
+        mode=str(getattr(method, "mode", "")),
+        supervised=supervised,
+        key=key,
+        config=config if isinstance(config, dict) else {"method": config},
+        data=_data(scenario),
+        split={**split.describe(), "holdout": float(holdout)},
+        checkpoints=checkpoints,
+        seconds=seconds,
+        environment=environment(str(getattr(method, "device", "cpu"))),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    if out is not None:
+        if keep_features:
+            save_features(out, stem, last, labels)
+        done.save(out)
+    return done
+
+
+def run_key(
+    method: Method | TargetSupervised,
+    name: str,
+    scenario: Scenario,
+    seed: int,
+    *,
+    holdout: float = 0.0,
+    scores: Mapping[str, Score] = SCORES,
+) -> str:
+    """SHA-256 of all that decides a run's record: names, configuration, data, validators and code."""
+    inner = method.method if isinstance(method, TargetSupervised) else method
+    parts = {
+        "schema": SCHEMA,
+        "method": name,
+        "scenario": [scenario.name, scenario.dataset, scenario.source.name, scenario.target.name],
+        "data": scenario.fingerprint(),
+        "config": identity.describe(method),
+        "supervised": isinstance(method, TargetSupervised),
+        "code": identity.code([inner, dict(scores)]),
+        "scores": identity.describe(dict(scores)),
+        "seed": seed,
+        "holdout": float(holdout),
+    }
+    return identity.key(parts)
+
+
+def _data(scenario: Scenario) -> dict[str, Any]:
+    return {
+        "source": scenario.source.name,
+        "target": scenario.target.name,
+        "classes": len(scenario.source.classes),
+        "fingerprint": scenario.fingerprint(),
+    }
+
+
+def _follow(
+    method: Method | TargetSupervised, task: Task, seed: int, labels: torch.Tensor, scores: Mapping[str, Score]
+) -> tuple[list[dict[str, Any]], dict[str, float], Evaluation]:
+    """Every checkpoint of a method as a record keeps it, the seconds, and the last evaluation."""
+    generator = (method.method if isinstance(method, TargetSupervised) else method)(task, seed)
+    seconds = {"training": 0.0, "evaluation": 0.0}
+    records: list[dict[str, Any]] = []
+    evaluation: Evaluation | None = None
+    steps = iter(generator)
+    while True:
+        start = time.perf_counter()
+        checkpoint = next(steps, None)
+        seconds["training"] += time.perf_counter() - start
+        if checkpoint is None:
+            break
+        if not isinstance(checkpoint, Checkpoint):
+            raise TypeError(f"a method must yield dalib.benchmark.Checkpoint, got {type(checkpoint).__name__}")
+        start = time.perf_counter()
+        evaluation = evaluate(checkpoint, task)
+        records.append(_scored(checkpoint, evaluation, labels, scores))
+        seconds["evaluation"] += time.perf_counter() - start
+    if evaluation is None:
+        raise ValueError("a method must yield at least one checkpoint, got none")
+    return records, {name: round(value, 3) for name, value in seconds.items()}, evaluation
+
+
+def _scored(
+    checkpoint: Checkpoint, evaluation: Evaluation, labels: torch.Tensor, scores: Mapping[str, Score]
+) -> dict[str, Any]:
+    target = evaluation.target
+    finite = bool(torch.isfinite(target.features).all() and torch.isfinite(target.logits).all())
+    accuracy, class_accuracy = accuracies(target.logits.argmax(dim=1).numpy(), labels.numpy())
+    return {
+        "step": checkpoint.step,
+        "accuracy": accuracy,
+        "class_accuracy": class_accuracy,
+        "scores": {name: _number(score(evaluation)) if finite else None for name, score in scores.items()},
+        "descriptions": {name: _number(f(evaluation)) if finite else None for name, f in _DESCRIPTIONS.items()},
+        "losses": {name: _number(value) for name, value in checkpoint.losses.items()},
+        "notes": {name: _number(value) for name, value in checkpoint.notes.items()},
+    }
+
+
+def accuracies(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Share of rows predicted right, and the mean of that share over the classes that have rows.
+
+    Example:
+        >>> accuracies(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
+        (0.75, 0.75)
+        >>> accuracies(np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1]))
+        (0.75, 0.5)
+    """
+    right = predicted == labels
+    rows = np.bincount(labels)
+    hits = np.bincount(labels, weights=right)
+    return float(right.mean()), float((hits[rows > 0] / rows[rows > 0]).mean())
+
+
+def _number(value: object) -> float | None:
+    number = float(value)  # type: ignore[arg-type]
+    return number if math.isfinite(number) else None

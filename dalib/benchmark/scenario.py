@@ -1,0 +1,199 @@
+"""A source and a target domain, how their rows are split, and what of them a method may see."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dalib.benchmark.task import Task, hidden_rows
+from dalib.data import Domain, DomainSet
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which rows of a scenario play which part; equal splits are equal keys of a dictionary.
+
+    Args:
+        seed: What the split was drawn from.
+        holdout: Share of the source rows of every class that is kept out of training.
+        source: Positions of the source rows to train on.
+        source_held_out: Positions of the source rows kept out of training; empty for ``holdout=0``.
+        target: Positions of the target rows in the order in which a method sees them.
+    """
+
+    seed: int
+    holdout: float
+    source: NDArray[np.int64]
+    source_held_out: NDArray[np.int64]
+    target: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        for rows in (self.source, self.source_held_out, self.target):
+            rows.flags.writeable = False
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all positions, in hexadecimal."""
+        parts = (self.source, self.source_held_out, self.target)
+        return hashlib.sha256(b"|".join(rows.astype("<i8").tobytes() for rows in parts)).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Split) and self.fingerprint() == other.fingerprint()
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint())
+
+    def describe(self) -> dict[str, object]:
+        """What a record keeps of it."""
+        counts = {name: len(getattr(self, name)) for name in ("source", "source_held_out", "target")}
+        return {"seed": self.seed, "holdout": self.holdout, "rows": counts, "fingerprint": self.fingerprint()}
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """Adapt from ``source`` to ``target``: one column of a benchmark's table.
+
+    Args:
+        source: The domain whose labels a method sees.
+        target: The domain whose labels only the harness sees.
+        name: What tables call it. Default: the names of the domains with ``-`` between them.
+        dataset: Name of the set that the domains belong to.
+
+    Raises:
+        TypeError: If ``source`` or ``target`` is no :class:`dalib.data.Domain`.
+        ValueError: If the domains have different classes, or there is only one class.
+
+    Example:
+        >>> from dalib.data import arrays
+        >>> rows = np.zeros((4, 2)), ["mug", "mug", "pen", "pen"]
+        >>> office = arrays({"amazon": rows, "webcam": rows}, name="office")
+        >>> scenario = scenarios(office)[0]
+        >>> scenario.name, len(scenario.task(scenario.split(seed=0)).target)
+        ('A-W', 4)
+    """
+
+    source: Domain
+    target: Domain
+    name: str = ""
+    dataset: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name, domain in (("source", self.source), ("target", self.target)):
+            if not isinstance(domain, Domain):
+                raise TypeError(f"{name} must be a dalib.data.Domain, got {type(domain).__name__}")
+        if self.source.classes != self.target.classes:
+            raise ValueError(_different_classes(self.source, self.target))
+        if len(self.source.classes) < 2:
+            raise ValueError(f"source must have at least two classes, got {', '.join(self.source.classes)} alone")
+        if not self.name:
+            object.__setattr__(self, "name", f"{self.source.name}-{self.target.name}")
+
+    def split(self, seed: int, holdout: float = 0.0) -> Split:
+        """Draw which source rows are held out and in which order a method sees the target rows.
+
+        Data sets are sorted by class, so the order of the target rows would spell their labels: it is shuffled.
+
+        Args:
+            seed: Seed of the draw, at least 0.
+            holdout: Share of the source rows of every class to keep out of training, in ``[0, 1)``; every class keeps
+                at least one row to train on.
+
+        Returns:
+            The split: a function of the scenario's labels, ``seed`` and ``holdout`` alone.
+
+        Raises:
+            ValueError: If ``holdout`` is not in ``[0, 1)``.
+        """
+        if not 0 <= holdout < 1:
+            raise ValueError(f"holdout must be in [0, 1), got {holdout:g}")
+        held_out = stratified(self.source.labels, holdout, np.random.default_rng([seed, 0]))
+        source = np.setdiff1d(np.arange(len(self.source)), held_out)
+        target = np.random.default_rng([seed, 1]).permutation(len(self.target))
+        return Split(seed, float(holdout), source, held_out, target)
+
+    def task(self, split: Split) -> Task:
+        """What a method may see of this scenario: no target labels, nor paths that spell them."""
+        held_out = split.source_held_out
+        return Task(
+            name=self.name,
+            classes=self.source.classes,
+            source=self.source.inputs if not len(held_out) else hidden_rows(self.source.inputs, split.source),
+            source_labels=self.source.labels[split.source],
+            target=hidden_rows(self.target.inputs, split.target),
+            source_held_out=hidden_rows(self.source.inputs, held_out) if len(held_out) else None,
+            source_held_out_labels=self.source.labels[held_out] if len(held_out) else None,
+        )
+
+    def target_labels(self, split: Split) -> NDArray[np.int64]:
+        """Labels of the task's target rows, for the harness alone."""
+        return self.target.labels[split.target]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of both domains: their inputs, labels and classes."""
+        return self._fingerprint
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:  # pickled along, so that worker processes do not hash the data again
+        return hashlib.sha256(f"{self.source.fingerprint()}\n{self.target.fingerprint()}".encode()).hexdigest()
+
+
+def scenarios(domain_set: DomainSet, pairs: Iterable[tuple[str, str]] | None = None) -> list[Scenario]:
+    """The scenarios of a set of domains.
+
+    Args:
+        domain_set: The domains.
+        pairs: ``(source, target)`` names, full or short (``("A", "W")``). Default: all ordered pairs.
+
+    Returns:
+        One scenario a pair, named by the short names of its domains: ``"A-W"``.
+
+    Raises:
+        ValueError: If a name is not a domain of the set, or a pair has the same domain twice.
+    """
+    short = domain_set.short_names
+    if len(short) < 2:
+        raise ValueError(f"domain_set must have at least two domains, got {', '.join(short)} alone")
+    full = {name.lower(): name for name in short} | {name.lower(): long for long, name in short.items()}
+    chosen = []
+    for pair in domain_set.pairs() if pairs is None else pairs:
+        for name in pair:
+            if name.lower() not in full:
+                known = ", ".join(f"{long} ({name})" for long, name in short.items())
+                raise ValueError(f"pairs must name domains of {domain_set.name}, got {name!r}; known: {known}")
+        source, target = (full[name.lower()] for name in pair)
+        if source == target:
+            raise ValueError(f"pairs must have two different domains, got {source} twice")
+        name = f"{short[source]}-{short[target]}"
+        chosen.append(Scenario(domain_set.domains[source], domain_set.domains[target], name, dataset=domain_set.name))
+    return chosen
+
+
+def stratified(labels: NDArray[np.int64], share: float, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Sorted positions of ``share`` of the rows of every class, never all rows of one.
+
+    Args:
+        labels: Class indices, shape ``(n,)``.
+        share: Share of each class, in ``[0, 1)``; rounded to whole rows.
+        generator: Source of randomness.
+
+    Example:
+        >>> chosen = stratified(np.repeat([0, 1], 10), 0.2, np.random.default_rng(0))
+        >>> np.bincount(np.repeat([0, 1], 10)[chosen])
+        array([2, 2])
+    """
+    if share == 0:
+        return np.empty(0, np.int64)
+    groups = (generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels))
+    return np.sort(np.concatenate([rows[: min(round(share * len(rows)), len(rows) - 1)] for rows in groups]))
+
+
+def _different_classes(source: Domain, target: Domain) -> str:
+    lacks = sorted(set(source.classes) - set(target.classes)), sorted(set(target.classes) - set(source.classes))
+    if not any(lacks):
+        return f"source and target must list their classes in one order, got {source.classes} and {target.classes}"
+    only = [f"only in {d.name}: {', '.join(names)}" for d, names in zip((source, target), lacks, strict=True) if names]
+    return f"source and target must have the same classes, got some in one domain alone ({'; '.join(only)})"

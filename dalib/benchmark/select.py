@@ -1,0 +1,49 @@
+"""Which checkpoint of a run is reported: the last, the one that a validator picks, or the oracle's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dalib.benchmark.record import Run
+
+LAST = "last"
+ORACLE = "oracle"
+
+
+def select(run: Run, by: str) -> dict[str, Any]:
+    """The checkpoint of a run that a rule picks.
+
+    Among equal scores the later checkpoint is taken. A checkpoint whose score is not a number is never picked by it,
+    unless no other is left: then the last one is taken.
+
+    Args:
+        run: The record.
+        by: ``"last"``; the name of a validator in the record; or ``"oracle"``, which picks by target labels, as nobody
+            can who has none: an upper bound to compare with, never a result.
+
+    Returns:
+        The checkpoint's fields: ``step``, ``accuracy``, ``scores`` and so on.
+
+    Raises:
+        ValueError: If the record has no such score.
+    """
+    if by == LAST:
+        return run.checkpoints[-1]
+    if by == ORACLE:
+        values = [checkpoint["accuracy"] for checkpoint in run.checkpoints]
+    else:
+        if by not in run.checkpoints[-1]["scores"]:
+            known = ", ".join([LAST, *run.checkpoints[-1]["scores"], ORACLE])
+            raise ValueError(f"by must be one of {known}, got {by!r}")
+        values = [checkpoint["scores"][by] for checkpoint in run.checkpoints]
+    numbered = [(value, position) for position, value in enumerate(values) if value is not None]
+    return run.checkpoints[max(numbered)[1] if numbered else -1]
+
+
+def rules(runs: Sequence[Run]) -> list[str]:
+    """The rules that all runs can be selected by: last, the validators that every record holds, oracle."""
+    shared = [
+        name for name in runs[0].checkpoints[-1]["scores"] if all(name in r.checkpoints[-1]["scores"] for r in runs)
+    ]
+    return [LAST, *shared, ORACLE]

@@ -1,0 +1,94 @@
+"""The upper bound: a model trained on target labels, which the harness alone can make."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dalib.benchmark import identity
+from dalib.benchmark.checkpoint import Method
+from dalib.benchmark.scenario import Scenario, stratified
+from dalib.benchmark.task import hidden_rows
+from dalib.data import Domain
+
+SCORED_SHARE = 0.2
+"""Share of the target rows that is kept out of training and scored."""
+
+
+@dataclass(frozen=True)
+class TargetSupervised:
+    """A method that the harness gives labelled target rows in the place of the source.
+
+    It is not callable, so it is no :data:`~dalib.benchmark.Method`: only the harness can run it, and every record and
+    table marks it. Of the target rows of every class 80 % are trained on **with** labels; accuracy is measured on the
+    other 20 %, which are never trained on. Source rows are not used. The rows that it is scored on are thus fewer
+    than the ones that adapted models are scored on.
+
+    Args:
+        method: What is trained on the labelled target rows, as if they were a source.
+    """
+
+    method: Method
+
+    @property
+    def mode(self) -> str:
+        """Forward mode of the method behind."""
+        return str(getattr(self.method, "mode", ""))
+
+    def describe(self) -> dict[str, Any]:
+        """The method behind, with the share of rows that is scored."""
+        described = identity.describe(self.method)
+        return {**(described if isinstance(described, dict) else {"method": described}), "scored_share": SCORED_SHARE}
+
+
+def labelled_scenario(scenario: Scenario, seed: int) -> Scenario:
+    """The target alone, split in labelled rows (as the source) and scored rows (as the target).
+
+    Args:
+        scenario: Whose target is split.
+        seed: Seed of the draw.
+
+    Raises:
+        ValueError: If the target is too small for a scored row.
+    """
+    domain = scenario.target
+    number = int.from_bytes(hashlib.sha256(b"target_supervised").digest()[:4], "big")
+    scored = stratified(domain.labels, SCORED_SHARE, np.random.default_rng([seed, number]))
+    if len(scored) == 0:
+        raise ValueError(
+            f"target must have at least three rows in some class for target_supervised, got {len(domain)} rows"
+        )
+    trained = np.setdiff1d(np.arange(len(domain)), scored)
+    labelled, kept_out = (
+        Domain(f"{domain.name} {role}", hidden_rows(domain.inputs, rows), domain.labels[rows], domain.classes)
+        for role, rows in (("labelled", trained), ("scored", scored))
+    )
+    return Scenario(labelled, kept_out, scenario.name, dataset=scenario.dataset)
+
+
+def target_supervised(method: Method) -> TargetSupervised:
+    """The upper bound of a benchmark: ``method`` trained on labelled target rows.
+
+    Args:
+        method: For example ``trained(source_only, protocol)``: plain training, here on target rows.
+
+    Returns:
+        An entry for the ``methods`` of :func:`benchmark`; see :class:`TargetSupervised` for what it is scored on.
+
+    Raises:
+        TypeError: If ``method`` is not callable.
+
+    Example:
+        >>> from dalib.benchmark import trained
+        >>> from dalib.methods import source_only
+        >>> target_supervised(trained(source_only)).mode
+        'source'
+    """
+    if not callable(method):
+        raise TypeError(
+            f"method must be a function (task, seed) such as trained(source_only), got {type(method).__name__}"
+        )
+    return TargetSupervised(method)
