@@ -33,7 +33,7 @@ class Files:
         return other
 
 
-@pytest.fixture()
+@pytest.fixture
 def files_scenario():
     labels = np.repeat([0, 1, 2], 5)
     names = ("mug", "pen", "ruler")

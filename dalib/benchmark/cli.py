@@ -1,0 +1,266 @@
+"""The command line: ``dalib run``, ``dalib table``, ``dalib report``, ``dalib list``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from dalib.benchmark.backbone_spec import backbone
+from dalib.benchmark.checkpoint import Method
+from dalib.benchmark.engine import Progress, benchmark
+from dalib.benchmark.progress import shown_progress
+from dalib.benchmark.protocol import Protocol
+from dalib.benchmark.record import Run, load_runs
+from dalib.benchmark.report import report
+from dalib.benchmark.run import SCORES
+from dalib.benchmark.scenario import Scenario, scenarios
+from dalib.benchmark.sets import SETS, NamedSet, holds_vectors, named_set, nearest, read_set
+from dalib.benchmark.table import table
+from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
+from dalib.benchmark.trained import trained
+from dalib.data import DomainSet
+from dalib.methods import RECIPES, importance_weighted, source_only
+from dalib.training import joint_forward, separate_forward
+
+USUAL = ("source_only", "control", "dan", "deep_coral", "dann", "cdan", "mcc")
+"""Methods of ``dalib run`` unless ``--methods`` names others."""
+
+_FORWARD = {"joint": joint_forward, "separate": separate_forward}
+_AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"dalib: error: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Default: those of the process.
+
+    Returns:
+        The exit status: 0; 2 for an error of the user, told in one sentence on stderr; 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = options.command
+    try:
+        command(options)
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        if options.traceback:
+            raise
+        where = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+        print(f"dalib: error: {' '.join(str(error).split()) or type(error).__name__}{where}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("dalib: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="dalib", description="Domain adaptation: run benchmarks that never look at target labels.")
+    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _run_parser(commands.add_parser("run", help="run methods on a data set and print the table"))
+    shown = commands.add_parser("table", help="print the tables of a folder of records")
+    shown.add_argument("folder", metavar="DIR")
+    shown.add_argument("--format", choices=("text", "markdown"), default="text")
+    shown.set_defaults(command=_table)
+    drawn = commands.add_parser("report", help="draw the pictures of a folder of records")
+    drawn.add_argument("folder", metavar="DIR")
+    drawn.add_argument("--pair", metavar="A-W", help="pair whose features are drawn (default: the first)")
+    drawn.set_defaults(command=_report)
+    commands.add_parser("list", help="list data sets, methods, validators and backbones").set_defaults(command=_list)
+    return parser
+
+
+def _run_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("set", metavar="SET", help=f"data set: {', '.join(SETS)}")
+    parser.add_argument("--root", type=Path, metavar="PATH", help="folder or file of the data")
+    parser.add_argument("--lists", type=Path, metavar="PATH", help="folder of image lists, for the set list")
+    parser.add_argument("--methods", metavar="a,b", help=f"methods, separated by commas (default: {','.join(USUAL)})")
+    parser.add_argument("--pairs", metavar="A-W,..", help="source-target pairs (default: all)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="number of seeds (default: 3; 1 for pictograms)")
+    parser.add_argument("--steps", type=int, metavar="N", help="training steps (default: 1000; 300 for pictograms)")
+    parser.add_argument(
+        "--backbone", metavar="SPEC", help="timm:NAME, torchvision:NAME, transformers:NAME, FILE.py:function"
+    )
+    parser.add_argument(
+        "--forward", choices=tuple(_FORWARD), default="separate", help="both domains through the network"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: number of CPUs; 1 on cuda)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the records (default: runs/SET)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="rows a batch, of each domain (default: 32)")
+    parser.add_argument("--checkpoints", type=int, metavar="N", help="evaluations a run (default: 5)")
+    parser.add_argument(
+        "--holdout", type=float, default=0.0, metavar="SHARE", help="source rows held out for validators"
+    )
+    parser.add_argument("--autocast", choices=tuple(_AUTOCAST), default="none", help="precision of the forward pass")
+    parser.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    chosen = named_set(options.set)
+    names = _method_names(options.methods, chosen)
+    device = _device(options.device)
+    domain_set = read_set(options.set, options.root, options.lists)
+    pairs = scenarios(domain_set, _pairs(options.pairs))
+    protocol = _protocol(options, chosen, domain_set, device)
+    methods = {name: _method(name, protocol) for name in names}
+    out = options.out or f"runs/{options.set}"
+    jobs = options.jobs if options.jobs is not None else (1 if device == "cuda" else _cpus())
+    seeds = options.seeds if options.seeds is not None else chosen.seeds
+    if protocol.backbone.note:
+        print(f"note: {protocol.backbone.note}", file=sys.stderr)
+    count = len(methods) * len(pairs) * seeds
+    print(
+        f"{domain_set.name}: {count} runs ({len(methods)} methods, {len(pairs)} pairs, seeds: {seeds}), "
+        f"{protocol.steps} steps on {device}, processes: {jobs}; records in {out}",
+        file=sys.stderr,
+    )
+    runs = _benchmark(methods, pairs, seeds=seeds, out=out, jobs=jobs, holdout=options.holdout)
+    print(table(runs))
+    _draw(runs, Path(out), None)
+
+
+def _benchmark(
+    methods: Mapping[str, Method | TargetSupervised], pairs: list[Scenario], *, out: str, **options: Any
+) -> list[Run]:
+    last: list[Progress] = []
+    try:
+        with shown_progress(sys.stderr) as show:
+
+            def note(progress: Progress) -> None:
+                last[:] = [progress]
+                show(progress)
+
+            return benchmark(methods, pairs, out=out, progress=note, **options)
+    except KeyboardInterrupt:
+        done = f"{last[0].done} of {last[0].total}" if last else "no"
+        print(f"{done} runs are finished in {out}; the same command goes on from there", file=sys.stderr)
+        raise
+
+
+def _method_names(methods: str | None, chosen: NamedSet) -> list[str]:
+    if methods is None:
+        return [*USUAL, *chosen.methods]
+    known = [*RECIPES, "target_supervised"]
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"--methods must be among {', '.join(known)}, got {name!r}{nearest(name, known)}")
+    if not names:
+        raise ValueError(f"--methods must name at least one of {', '.join(known)}, got none")
+    return list(dict.fromkeys(names))
+
+
+def _pairs(pairs: str | None) -> list[tuple[str, str]] | None:
+    if pairs is None:
+        return None
+    found = []
+    for pair in filter(None, (part.strip() for part in pairs.split(","))):
+        source, dash, target = pair.partition("-")
+        if not (source and dash and target):
+            raise ValueError(f"--pairs must look like A-W,W-A (source-target), got {pair!r}")
+        found.append((source, target))
+    if not found:
+        raise ValueError("--pairs must name at least one pair such as A-W, got none")
+    return list(dict.fromkeys(found))
+
+
+def _device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device must be cpu or auto on this machine, got cuda without a CUDA device")
+    return device
+
+
+def _protocol(options: argparse.Namespace, chosen: NamedSet, domain_set: DomainSet, device: str) -> Protocol:
+    settings = dict(chosen.protocol())
+    if options.backbone is not None:
+        if holds_vectors(domain_set):
+            raise ValueError(f"--backbone must not be given for feature vectors, got {options.backbone!r}")
+        settings |= {"backbone": backbone(options.backbone), "backbone_factor": 0.1}
+    elif "backbone" not in settings and not holds_vectors(domain_set):
+        raise ValueError("--backbone must be given for images, got none; for example timm:resnet50 or FILE.py:function")
+    for name in ("steps", "batch_size", "checkpoints"):
+        if getattr(options, name) is not None:
+            settings[name] = getattr(options, name)
+    return Protocol(**settings, forward=_FORWARD[options.forward], device=device, autocast=_AUTOCAST[options.autocast])
+
+
+def _method(name: str, protocol: Protocol) -> Method | TargetSupervised:
+    if name == "target_supervised":
+        return target_supervised(trained(source_only, protocol))
+    if RECIPES[name] is importance_weighted:
+        from dalib.weights import DomainClassifierWeights
+
+        return trained(importance_weighted, protocol, weights=DomainClassifierWeights())
+    return trained(RECIPES[name], protocol)
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _table(options: argparse.Namespace) -> None:
+    runs, damaged = load_runs(options.folder)
+    _warn(damaged)
+    print(table(runs, style=options.format))
+
+
+def _report(options: argparse.Namespace) -> None:
+    runs, damaged = load_runs(options.folder)
+    _warn(damaged)
+    _draw(runs, Path(options.folder), options.pair)
+
+
+def _draw(runs: Sequence[Run], folder: Path, pair: str | None) -> None:
+    try:
+        paths = report(runs, folder, pair=pair)
+    except ImportError as error:
+        print(f"note: {error}", file=sys.stderr)
+        return
+    for path in paths:
+        print(f"picture: {path}")
+
+
+def _warn(damaged: Sequence[str]) -> None:
+    for sentence in damaged:
+        print(f"note: {sentence}", file=sys.stderr)
+
+
+def _list(options: argparse.Namespace) -> None:
+    print("Data sets:")
+    for name, named in SETS.items():
+        print(f"  {name:20} {named.about}")
+    print("\nMethods:")
+    for name, recipe in RECIPES.items():
+        print(f"  {name:20} {_first_line(recipe)}")
+    print(f"  {'target_supervised':20} The upper bound: trained on target labels, by the harness alone.")
+    print("\nValidators (columns beside last and oracle):")
+    for name, score in SCORES.items():
+        print(f"  {name:28} {_first_line(score)}")
+    print(
+        "\nBackbones: timm:NAME, torchvision:NAME, transformers:NAME, FILE.py:function (?pretrained=false: random weights)"
+    )
+
+
+def _first_line(function: object) -> str:
+    """The first line of a docstring, without references and formulas."""
+    return re.sub(r" \[\d\]_|, :math:`[^`]*`", "", (function.__doc__ or "").strip().splitlines()[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
