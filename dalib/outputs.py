@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -54,6 +55,8 @@ class Outputs:
         labels: Class indices, shape ``(n,)``, or ``None``.
         weights: One weight a row, shape ``(n,)``, or ``None``.
         index: Positions in the data set, shape ``(n,)``, or ``None``.
+        head: The model's map from features to logits, for losses that classify features whose gradient is reversed;
+            ``None`` where it is not known.
 
     Raises:
         TypeError: If features or logits are not floating-point tensors.
@@ -69,6 +72,7 @@ class Outputs:
     labels: Tensor | None = None
     weights: Tensor | None = None
     index: Tensor | None = None
+    head: Callable[[Tensor], Tensor] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, part in (("features", self.features), ("logits", self.logits)):
@@ -98,6 +102,9 @@ class Outputs:
         return dataclasses.replace(self, features=self.features.detach(), logits=self.logits.detach())
 
     def cpu(self) -> Outputs:
-        """The same values on the CPU, outside the graph."""
-        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return Outputs(**{name: part if part is None else part.detach().cpu() for name, part in parts.items()})
+        """The same values on the CPU, outside the graph and without the head, which stays on its device."""
+        parts: dict[str, Any] = {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
+        tensors: dict[str, Any] = {
+            name: part.detach().cpu() for name, part in parts.items() if isinstance(part, Tensor)
+        }
+        return Outputs(**tensors)

@@ -2,11 +2,14 @@
 
 from dalib.training.loop import as_batch, pair_batches, train
 from dalib.training.model import FeatureClassifier, pooled
+from dalib.training.phases import Phase, PhasedObjective
 from dalib.training.step import Forward, Step, gradient_step, joint_forward, outputs_of, separate_forward
 
 __all__ = [
     "FeatureClassifier",
     "Forward",
+    "Phase",
+    "PhasedObjective",
     "Step",
     "as_batch",
     "gradient_step",

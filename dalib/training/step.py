@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from dalib import _checks
 from dalib.objective import Losses, Objective
 from dalib.outputs import Batch, Outputs
+from dalib.training.phases import PhasedObjective
 
 Step = Callable[[Batch, Batch], Losses]
 """Batches of two domains -> parameters updated; returns the losses, detached."""
@@ -48,7 +49,8 @@ def outputs_of(model: nn.Module, batch: Batch) -> Outputs:
         raise TypeError(
             f"model must return a pair (features, logits), got {type(made).__name__}; wrap your network in FeatureClassifier"
         )
-    return Outputs(*made, batch.labels, batch.weights, batch.index)
+    head = getattr(getattr(model, "module", model), "head", None)  # .module: inside DistributedDataParallel
+    return Outputs(*made, batch.labels, batch.weights, batch.index, head if callable(head) else None)
 
 
 def separate_forward(model: nn.Module, source: Batch, target: Batch) -> tuple[Outputs, Outputs]:
@@ -64,8 +66,8 @@ def joint_forward(model: nn.Module, source: Batch, target: Batch) -> tuple[Outpu
     """
     both = outputs_of(model, Batch(_concatenate(source.inputs, target.inputs)))
     rows = _rows(source.inputs)
-    first = Outputs(both.features[:rows], both.logits[:rows], source.labels, source.weights, source.index)
-    second = Outputs(both.features[rows:], both.logits[rows:], target.labels, target.weights, target.index)
+    first = Outputs(both.features[:rows], both.logits[:rows], source.labels, source.weights, source.index, both.head)
+    second = Outputs(both.features[rows:], both.logits[rows:], target.labels, target.weights, target.index, both.head)
     return first, second
 
 
@@ -101,6 +103,9 @@ def gradient_step(
     Each call forwards two batches and runs one backward pass. Every ``accumulate`` calls the optimizer steps, and then,
     once each, the learning-rate scheduler and ``objective.advance()``. Nothing is read back from the device.
 
+    An objective with phases (:class:`~dalib.training.PhasedObjective`: MCD, ADDA) makes an optimizer step for each phase of
+    a call; the scheduler and ``objective.advance()`` still move once a call.
+
     Args:
         model: ``model(inputs) -> (features, logits)``, for example a ``FeatureClassifier``; in train mode or not, as you
             leave it.
@@ -121,7 +126,7 @@ def gradient_step(
         TypeError: If ``objective`` is not an ``Objective``.
         FloatingPointError: In a call, if the loss is NaN or infinite (checked on CPU, where it costs no waiting).
         ValueError: If the optimizer lacks trainable parameters of the objective (an adversary that would never learn),
-            or a number is out of range.
+            if a number is out of range, or if ``accumulate`` is above 1 for an objective with phases.
 
     Example:
         >>> from dalib.objective import source_cross_entropy
@@ -141,6 +146,8 @@ def gradient_step(
     _checks.at_least(accumulate, 1, "accumulate")
     if clip_norm is not None:
         _checks.positive(clip_norm, "clip_norm")
+    if isinstance(objective, PhasedObjective) and accumulate > 1:
+        raise ValueError(f"accumulate must be 1 for an objective with phases, got {accumulate}; use larger batches")
     _refuse_missing_parameters(objective, optimizer)
     return _GradientStep(model, objective, optimizer, forward, scheduler, autocast, scaler, clip_norm, accumulate)
 
@@ -170,17 +177,40 @@ class _GradientStep:
     calls: int = 0
 
     def __call__(self, source: Batch, target: Batch) -> Losses:
-        with self._autocast():
-            losses = self._losses(source, target)
+        if isinstance(self.objective, PhasedObjective):
+            losses = self._phases(self.objective, source, target)
+        else:
+            with self._autocast():
+                losses = self._losses(source, target)
+            self._backward(losses)
+        self.calls += 1
+        if self.calls % self.accumulate == 0:
+            if not isinstance(self.objective, PhasedObjective):
+                self._descend()
+            if self.scheduler is not None:
+                self.scheduler.step()
+            self.objective.advance()
+        return losses.detach()
+
+    def _phases(self, objective: PhasedObjective, source: Batch, target: Batch) -> Losses:
+        terms: dict[str, Tensor] = {}
+        for phase in objective.phases(self.model, self.forward):
+            moved = [parameter for parameter in phase.parameters if parameter.requires_grad]
+            for _ in range(phase.times):
+                with self._autocast():
+                    loss = phase.loss(source, target)
+                self._backward(Losses(loss, {phase.name: loss}), moved)
+                self._descend()
+                terms[phase.name] = loss.detach()
+        first, *rest = terms.values()
+        return Losses(sum(rest, start=first), terms)
+
+    def _backward(self, losses: Losses, moved: list[nn.Parameter] | None = None) -> None:
         _refuse_non_finite(losses)
         loss = losses.total / self.accumulate
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.calls += 1
-        if self.calls % self.accumulate == 0:
-            self._update()
-        return losses.detach()
+        loss.backward(inputs=moved)  # type: ignore[no-untyped-call]
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast is None:
@@ -193,7 +223,7 @@ class _GradientStep:
             return self.objective(*self.forward(self.model, source, target))  # type: ignore[no-any-return]
         return self.objective(outputs_of(self.model, source))  # type: ignore[no-any-return]
 
-    def _update(self) -> None:
+    def _descend(self) -> None:
         if self.clip_norm is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)
@@ -204,9 +234,6 @@ class _GradientStep:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.scheduler is not None:
-            self.scheduler.step()
-        self.objective.advance()
 
 
 def _refuse_non_finite(losses: Losses) -> None:
