@@ -105,3 +105,15 @@ def positive(value: object, name: str) -> None:
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     if not 0 < value < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {value:g}")
+
+
+def candidates(values: Any, name: str, default: Array) -> Array:
+    """The positive finite candidates of an option, or ``default`` where it is ``None``."""
+    if values is None:
+        return default
+    if isinstance(values, str) or np.ndim(values) != 1:
+        raise TypeError(f"{name} must be a sequence of numbers, got {type(values).__name__}; write [value] for one")
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) == 0 or not (np.isfinite(array).all() and (array > 0).all()):
+        raise ValueError(f"{name} must be positive and finite numbers, at least one, got {array.tolist()}")
+    return array

@@ -37,7 +37,7 @@ class DomainClassifierWeights(BaseEstimator):  # type: ignore[misc]
         calibration: ``"sigmoid"`` or ``"isotonic"``: scikit-learn's ``CalibratedClassifierCV`` wraps the classifier.
             Default: probabilities as the classifier gives them.
         clip: The bound ``c``, in ``(0, 0.5)``. Default 1e-6.
-        random_state: Seed of the shuffled folds where ``cv`` is a number.
+        random_state: Seed of the shuffled folds where ``cv`` is a number. Default 0.
 
     Attributes:
         weights_: One weight a source row, shape ``(n,)``, mean one.
@@ -76,7 +76,7 @@ class DomainClassifierWeights(BaseEstimator):  # type: ignore[misc]
         cv: Any = None,
         calibration: str | None = None,
         clip: float = 1e-6,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.classifier = classifier
         self.cv = cv
@@ -128,6 +128,11 @@ class DomainClassifierWeights(BaseEstimator):  # type: ignore[misc]
 
     def _folds(self, rows: Array, domain: NDArray[np.int64]) -> Any:
         if isinstance(self.cv, (int, np.integer)):
+            fewest = int(min(np.bincount(domain)))
+            if not 2 <= self.cv <= fewest:
+                raise ValueError(
+                    f"cv must be at least 2 and at most {fewest}, the smaller domain's rows, got {self.cv}"
+                )
             return StratifiedKFold(self.cv, shuffle=True, random_state=self.random_state).split(rows, domain)
         return check_cv(self.cv, domain, classifier=True).split(rows, domain)
 

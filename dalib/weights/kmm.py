@@ -50,7 +50,7 @@ class KernelMeanMatching(BaseEstimator):  # type: ignore[misc]
         exact_rows: Up to this many source rows the kernel matrix is held whole (``8 n^2`` bytes). Default 5000.
         landmarks: For more rows, number of random source rows that the Nystrom approximation of :math:`K` rests on;
             memory is then ``8 n landmarks`` bytes. Default 500.
-        random_state: Seed of the choice of landmarks.
+        random_state: Seed of the choice of landmarks. Default 0.
 
     Attributes:
         weights_: One weight a source row, shape ``(n,)``, mean one.
@@ -93,7 +93,7 @@ class KernelMeanMatching(BaseEstimator):  # type: ignore[misc]
         max_iter: int = 3000,
         exact_rows: int = 5000,
         landmarks: int = 500,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.bandwidth = bandwidth
         self.max_weight = max_weight

@@ -5,10 +5,29 @@ import warnings
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dalib.weights import CollapsedWeightsWarning, DomainClassifierWeights, KernelMeanMatching
+from dalib.weights import (
+    KLIEP,
+    ULSIF,
+    CollapsedWeightsWarning,
+    DomainClassifierWeights,
+    GaussianDensityWeights,
+    KernelDensityWeights,
+    KernelMeanMatching,
+    NearestNeighbourWeights,
+    RuLSIF,
+)
 from tests.weights.adapters import OneDomain, OneDomainPredictor
 
-ESTIMATORS = [OneDomain(KernelMeanMatching()), OneDomainPredictor(DomainClassifierWeights())]
+ESTIMATORS = [
+    OneDomain(KernelMeanMatching()),
+    OneDomain(NearestNeighbourWeights()),
+    OneDomainPredictor(DomainClassifierWeights()),
+    OneDomainPredictor(GaussianDensityWeights()),
+    OneDomainPredictor(KernelDensityWeights()),
+    OneDomainPredictor(KLIEP()),
+    OneDomainPredictor(RuLSIF()),
+    OneDomainPredictor(ULSIF()),
+]
 
 
 @parametrize_with_checks(ESTIMATORS)

@@ -1,0 +1,5 @@
+"""Contract checks that anyone can run on an extension of their own."""
+
+from dalib.testing.weights import check_weights
+
+__all__ = ["check_weights"]

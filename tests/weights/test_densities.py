@@ -1,0 +1,114 @@
+"""Nearest neighbours and ratios of fitted densities."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+
+from dalib.weights import CollapsedWeightsWarning, GaussianDensityWeights, KernelDensityWeights, NearestNeighbourWeights
+
+pytestmark = pytest.mark.filterwarnings("ignore::dalib.weights.CollapsedWeightsWarning")
+seeds, counts = st.integers(0, 10**6), st.integers(2, 12)
+
+
+def sample(n=80, m=70, d=2, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, d)), 0.8 * rng.normal(size=(m, d)) + 0.5
+
+
+# --- nearest neighbour
+
+
+@given(seeds, st.integers(1, 12), st.integers(1, 12), st.floats(0, 2))
+@settings(max_examples=40, deadline=None)
+def test_counts_are_the_definition(seed, n, m, smoothing):
+    source, target = sample(n, m, seed=seed)
+    counts = np.zeros(n)
+    for row in target:
+        counts[np.argmin([sum((row - one) ** 2) for one in source])] += 1
+    fitted = NearestNeighbourWeights(smoothing=smoothing).fit(source, target)
+    np.testing.assert_array_equal(fitted.counts_, counts)
+    np.testing.assert_allclose(fitted.weights_, (counts + smoothing) / (counts + smoothing).mean())
+
+
+def test_equal_domains_and_equal_rows():
+    source, _ = sample()
+    np.testing.assert_array_equal(NearestNeighbourWeights().fit(source, source).weights_, np.ones(80))
+    shared = NearestNeighbourWeights().fit([[0.0], [0.0], [5.0]], [[0.1], [0.2], [4.0]])
+    assert shared.counts_.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_bad_smoothing():
+    with pytest.raises(ValueError, match="smoothing must be at least 0 and finite, got -1"):
+        NearestNeighbourWeights(smoothing=-1).fit(*sample())
+
+
+# --- normal densities
+
+
+@given(seeds, counts, counts, st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_gaussian_ratio_is_that_of_scipy(seed, n, m, shared):
+    source, target = sample(n + 3, m + 3, seed=seed)
+    C_s, C_t = (np.cov(rows.T, bias=True) for rows in (source, target))
+    within = (len(source) * C_s + len(target) * C_t) / (len(source) + len(target))
+    ridge = 1e-3 * np.trace(within) / 2 * np.eye(2)
+    C_s, C_t = (within, within) if shared else (C_s, C_t)
+    truth = multivariate_normal(target.mean(axis=0), C_t + ridge).logpdf(source)
+    truth = truth - multivariate_normal(source.mean(axis=0), C_s + ridge).logpdf(source)
+    fitted = GaussianDensityWeights(ridge=1e-3, shared_covariance=shared).fit(source, target)
+    np.testing.assert_allclose(fitted.score_samples(source), truth, atol=1e-8)
+    np.testing.assert_allclose(fitted.weights_, np.exp(truth) / np.exp(truth).mean(), rtol=1e-7)
+    assert fitted.scale_ == pytest.approx(np.exp(truth).mean())
+
+
+def test_gaussian_recovers_a_known_ratio():
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(20000, 2)), rng.normal(size=(20000, 2)) * [0.7, 1.0] + [0.5, -0.2]
+    x = rng.normal(size=(50, 2))
+    truth = multivariate_normal([0.5, -0.2], np.diag([0.49, 1.0])).logpdf(x) - multivariate_normal([0, 0]).logpdf(x)
+    np.testing.assert_allclose(GaussianDensityWeights().fit(source, target).score_samples(x), truth, atol=0.15)
+
+
+def test_gaussian_far_shift_does_not_underflow():
+    source, target = sample()
+    with pytest.warns(CollapsedWeightsWarning, match="raise ridge, set shared_covariance=True"):
+        fitted = GaussianDensityWeights().fit(source, target + 200)
+    assert fitted.weights_.mean() == pytest.approx(1.0)
+    assert np.isfinite(fitted.predict(source)).all()
+
+
+def test_bad_ridge():
+    with pytest.raises(ValueError, match="ridge must be positive and finite, got 0"):
+        GaussianDensityWeights(ridge=0).fit(*sample())
+
+
+# --- kernel densities
+
+
+@given(seeds, counts, counts, st.floats(0.2, 2.0))
+@settings(max_examples=30, deadline=None)
+def test_kernel_density_ratio_is_the_definition(seed, n, m, bandwidth):
+    source, target = sample(n, m, seed=seed)
+
+    def density(x, rows):
+        widths = bandwidth * rows.std(axis=0)
+        return np.mean(
+            [np.prod(np.exp(-((x - r) ** 2) / (2 * widths**2)) / (np.sqrt(2 * np.pi) * widths)) for r in rows]
+        )
+
+    truth = np.array([density(x, target) / density(x, source) for x in source])
+    fitted = KernelDensityWeights(bandwidth=bandwidth).fit(source, target)
+    np.testing.assert_allclose(fitted.weights_, truth / truth.mean(), rtol=1e-6, atol=1e-12)
+
+
+def test_scotts_rule_is_the_default():
+    source, target = sample(100, 100, d=3)
+    expected = KernelDensityWeights(bandwidth=100 ** (-1 / 7)).fit(source, target).weights_
+    np.testing.assert_allclose(KernelDensityWeights().fit(source, target).weights_, expected)
+
+
+def test_bad_bandwidth():
+    with pytest.raises(ValueError, match="bandwidth must be positive"):
+        KernelDensityWeights(bandwidth=-1.0).fit(*sample())
