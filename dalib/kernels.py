@@ -1,70 +1,50 @@
-"""Kernels and the rules for their bandwidths."""
+"""Kernels, their sums and products, and the rules for their bandwidths.
+
+A kernel is called with one or two matrices of rows and returns the matrix of its values. One whose bandwidth depends on
+the data takes it, outside the graph, from the rows that it is called with; the losses take it from the pooled sample by
+``kernel.at(pooled, weights)``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dalib import _checks
+from dalib.distances import mean_squared_distance, median_squared_distance, squared_distances
+
+__all__ = [
+    "SCALES",
+    "Gaussian",
+    "Gram",
+    "Kernel",
+    "KernelProduct",
+    "KernelSum",
+    "Laplacian",
+    "Linear",
+    "Polynomial",
+    "RationalQuadratic",
+    "Rule",
+    "chosen",
+    "gaussian_kernel",
+    "gaussian_variances",
+    "mean_squared_distance",
+    "median_squared_distance",
+    "squared_distances",
+]
+
+Gram = Callable[..., Tensor]
+"""``gram(x, y=None) -> values``: rows ``(..., n, d)`` and ``(..., m, d)`` to ``(..., n, m)``; ``y`` defaults to ``x``."""
+
+Rule = Callable[[Tensor, Tensor | None], Tensor]
+"""``rule(rows, weights) -> squared distance``: the scale of a sample, for bandwidths."""
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """The default variances of a multi-scale Gaussian kernel, in mean squared distances."""
-
-
-def squared_distances(rows: Tensor) -> Tensor:
-    r"""Squared Euclidean distances between all rows, from one matrix product.
-
-    The rows are centred first: distances do not change, but :math:`|x|^2 + |y|^2 - 2xy` then cancels far fewer
-    digits when the data lie away from zero.
-
-    Args:
-        rows: Shape ``(n, d)``.
-
-    Returns:
-        Shape ``(n, n)``, never negative, exactly zero on the diagonal.
-
-    Example:
-        >>> squared_distances(torch.tensor([[0.0], [3.0]]))
-        tensor([[0., 9.],
-                [9., 0.]])
-    """
-    centred = rows - rows.detach().mean(dim=0)
-    norms = (centred * centred).sum(dim=1)
-    distances = norms[:, None] + norms[None, :] - 2 * centred @ centred.mT
-    return (distances * _off_diagonal(distances)).clamp_min(0)
-
-
-def _off_diagonal(square: Tensor) -> Tensor:
-    return 1 - torch.eye(square.shape[0], dtype=square.dtype, device=square.device)
-
-
-def mean_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tensor:
-    r"""Mean squared distance over all ordered pairs of rows, a row with itself included; no gradient flows through it.
-
-    .. math:: \frac{1}{(\sum_i w_i)^2} \sum_{ij} w_i w_j \|x_i - x_j\|^2 = 2 \sum_i \frac{w_i}{\sum_k w_k} \|x_i - \bar x\|^2
-
-    with the weighted mean :math:`\bar x`: linear in the number of rows.
-
-    Args:
-        rows: Shape ``(n, d)``.
-        weights: One weight a row, shape ``(n,)``; default: all one.
-
-    Returns:
-        Scalar tensor, not negative.
-
-    Example:
-        >>> mean_squared_distance(torch.tensor([[0.0], [2.0]]))  # (0 + 4 + 4 + 0) / 4
-        tensor(2.)
-    """
-    rows = rows.detach()
-    shares = torch.ones_like(rows[:, 0]) if weights is None else weights.detach().to(rows.dtype)
-    shares = shares / shares.sum()
-    # Twice centred: the first mean may be rounded when the data lie far from zero, the second then is not.
-    rows = rows - rows.mean(dim=0)
-    rows = rows - shares @ rows
-    return 2 * (shares * (rows * rows).sum(dim=1)).sum()
 
 
 def gaussian_kernel(distances: Tensor, variances: Tensor) -> Tensor:
@@ -109,12 +89,255 @@ def gaussian_variances(
         tensor([1., 9.])
     """
     if bandwidths is None:
-        floor = torch.finfo(rows.dtype).tiny ** 0.5
-        scales = torch.tensor(SCALES, dtype=rows.dtype, device=rows.device)
-        return scales * mean_squared_distance(rows, weights).clamp_min(floor)
+        return _scaled(SCALES, mean_squared_distance, rows, weights)
     widths = torch.as_tensor(bandwidths, dtype=rows.dtype, device=rows.device).detach()
     if widths.ndim != 1 or len(widths) == 0:
         raise ValueError(f"bandwidths must be a sequence of at least one number, got shape {tuple(widths.shape)}")
     if _checks.values_are_checked(widths) and not bool(((widths > 0) & torch.isfinite(widths)).all()):
         raise ValueError(f"bandwidths must be positive and finite, got {widths.tolist()}")
     return widths**2
+
+
+def _scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | None) -> Tensor:
+    """Multiples of the scale of a sample; equal rows have none, and get a floor that keeps the kernel at one."""
+    floor = torch.finfo(rows.dtype).tiny ** 0.5
+    return torch.tensor(scales, dtype=rows.dtype, device=rows.device) * rule(rows, weights).clamp_min(floor)
+
+
+class Kernel:
+    """What all kernels here share: ``a + b`` is their sum, ``a * b`` their product."""
+
+    def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
+        """The kernel with the bandwidth of these rows.
+
+        Args:
+            rows: The pooled sample, shape ``(n, d)``.
+            weights: One weight a row for the bandwidth, shape ``(n,)``.
+
+        Returns:
+            ``gram(x, y=None) -> values``.
+        """
+        raise TypeError(f"{type(self).__name__} must define at(rows, weights), got a kernel without it")
+
+    def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The values for all pairs of rows, shape ``(n, m)``."""
+        return self.at(x if y is None else torch.cat([x, y]))(x, y)
+
+    def __add__(self, other: Kernel) -> Kernel:
+        return KernelSum(self, other)
+
+    def __mul__(self, other: Kernel) -> Kernel:
+        return KernelProduct(self, other)
+
+
+@dataclass(frozen=True)
+class KernelSum(Kernel):
+    """Sum of two kernels; written ``first + second``.
+
+    Example:
+        >>> (Linear() + Linear())(torch.tensor([[3.0]]))  # 9 + 9
+        tensor([[18.]])
+    """
+
+    first: Kernel
+    second: Kernel
+
+    def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
+        """The sum with the bandwidths of these rows."""
+        first, second = self.first.at(rows, weights), self.second.at(rows, weights)
+        return lambda x, y=None: first(x, y) + second(x, y)
+
+
+@dataclass(frozen=True)
+class KernelProduct(Kernel):
+    """Product of two kernels; written ``first * second``.
+
+    Example:
+        >>> (Linear() * Linear())(torch.tensor([[3.0]]))  # 9 times 9
+        tensor([[81.]])
+    """
+
+    first: Kernel
+    second: Kernel
+
+    def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
+        """The product with the bandwidths of these rows."""
+        first, second = self.first.at(rows, weights), self.second.at(rows, weights)
+        return lambda x, y=None: first(x, y) * second(x, y)
+
+
+@dataclass(frozen=True)
+class Gaussian(Kernel):
+    r"""Mean of Gaussian kernels, :math:`\frac1B \sum_b \exp(-\|x - y\|^2 / 2\sigma_b^2)`.
+
+    Args:
+        bandwidths: The widths :math:`\sigma_b`, each positive. Default: :math:`\sigma_b^2 =` ``scales`` times ``rule``.
+        rule: Scale of the sample: :func:`mean_squared_distance` or :func:`median_squared_distance`.
+        scales: Factors of the rule.
+
+    Raises:
+        ValueError: If there is no bandwidth or scale, or one is not positive and finite.
+
+    Example:
+        >>> Gaussian([1.0])(torch.tensor([[0.0], [2.0]]))  # 1 and exp(-2)
+        tensor([[1.0000, 0.1353],
+                [0.1353, 1.0000]])
+    """
+
+    bandwidths: Sequence[float] | Tensor | None = None
+    rule: Rule = mean_squared_distance
+    scales: Sequence[float] = SCALES
+
+    def __post_init__(self) -> None:
+        if self.bandwidths is not None:
+            gaussian_variances(torch.empty(0, 1), self.bandwidths)
+        if len(self.scales) == 0:
+            raise ValueError("scales must be a sequence of at least one number, got none")
+        for scale in self.scales:
+            _checks.positive(scale, "scales")
+
+    def variances(self, rows: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The squared bandwidths for these rows, shape ``(B,)``, outside the graph."""
+        if self.bandwidths is not None:
+            return gaussian_variances(rows, self.bandwidths)
+        return _scaled(self.scales, self.rule, rows, weights)
+
+    def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
+        """The kernel with the bandwidths of these rows."""
+        variances = self.variances(rows, weights)
+        return lambda x, y=None: gaussian_kernel(squared_distances(x, y), variances)
+
+
+@dataclass(frozen=True)
+class _OneBandwidth(Kernel):
+    bandwidth: float | None = None
+    rule: Rule = mean_squared_distance
+
+    def __post_init__(self) -> None:
+        if self.bandwidth is not None:
+            _checks.positive(self.bandwidth, "bandwidth")
+
+    def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
+        """The kernel with the bandwidth of these rows."""
+        if self.bandwidth is None:
+            variance = _scaled((1.0,), self.rule, rows, weights)[0]
+        else:
+            variance = rows.new_tensor(self.bandwidth) ** 2
+        return lambda x, y=None: self._of(squared_distances(x, y), variance)
+
+    def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} must define _of, got a kernel without it")
+
+
+@dataclass(frozen=True)
+class Laplacian(_OneBandwidth):
+    r"""The kernel :math:`\exp(-\|x - y\| / \sigma)` with the Euclidean norm; its gradient at equal rows is taken as zero.
+
+    Args:
+        bandwidth: The width :math:`\sigma`, positive. Default: the square root of ``rule``.
+        rule: Scale of the sample: :func:`mean_squared_distance` or :func:`median_squared_distance`.
+
+    Raises:
+        ValueError: If the bandwidth is not positive and finite.
+
+    Example:
+        >>> Laplacian(2.0)(torch.tensor([[0.0], [2.0]]))  # 1 and 1/e
+        tensor([[1.0000, 0.3679],
+                [0.3679, 1.0000]])
+    """
+
+    def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
+        apart = distances > 0
+        return torch.exp(torch.where(apart, torch.where(apart, distances, 1).sqrt(), 0) / -variance.sqrt())
+
+
+@dataclass(frozen=True)
+class RationalQuadratic(_OneBandwidth):
+    r"""The kernel :math:`(1 + \|x - y\|^2 / 2\alpha\sigma^2)^{-\alpha}`: a scale mixture of Gaussians.
+
+    Args:
+        bandwidth: The width :math:`\sigma`, positive. Default: the square root of ``rule``.
+        rule: Scale of the sample: :func:`mean_squared_distance` or :func:`median_squared_distance`.
+        alpha: The exponent, positive; the kernel tends to the Gaussian as it grows.
+
+    Raises:
+        ValueError: If the bandwidth or ``alpha`` is not positive and finite.
+
+    Example:
+        >>> RationalQuadratic(1.0, alpha=1.0)(torch.tensor([[0.0], [2.0]]))  # 1 and 1/3
+        tensor([[1.0000, 0.3333],
+                [0.3333, 1.0000]])
+    """
+
+    alpha: float = dataclasses.field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _checks.positive(self.alpha, "alpha")
+
+    def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
+        return (1 + distances / (2 * self.alpha * variance)) ** -self.alpha
+
+
+@dataclass(frozen=True)
+class Polynomial(Kernel):
+    r"""The kernel :math:`(x \cdot y / d + c)^p`; it compares the moments up to order ``p``.
+
+    Args:
+        degree: The exponent :math:`p`, at least 1.
+        offset: The constant :math:`c`, not negative. With zero only the moments of order ``p`` are compared.
+
+    Raises:
+        ValueError: If ``degree`` is below 1, or ``offset`` is negative or not finite.
+
+    Example:
+        >>> Polynomial(2)(torch.tensor([[1.0, 3.0]]))  # (10 / 2 + 1)^2
+        tensor([[36.]])
+    """
+
+    degree: int = 3
+    offset: float = 1.0
+
+    def __post_init__(self) -> None:
+        _checks.at_least(self.degree, 1, "degree")
+        if not 0 <= self.offset < float("inf"):
+            raise ValueError(f"offset must be finite and not negative, got {self.offset:g}")
+
+    def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
+        """The kernel itself: it has no bandwidth."""
+        return lambda x, y=None: (x @ (x if y is None else y).mT / x.shape[-1] + self.offset) ** self.degree
+
+
+@dataclass(frozen=True)
+class Linear(Kernel):
+    r"""The kernel :math:`x \cdot y`: it compares the means.
+
+    Example:
+        >>> Linear()(torch.tensor([[1.0], [2.0]]))
+        tensor([[1., 2.],
+                [2., 4.]])
+    """
+
+    def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
+        """The kernel itself: it has no bandwidth."""
+        return lambda x, y=None: x @ (x if y is None else y).mT
+
+
+def chosen(kernel: Kernel | None, bandwidths: Sequence[float] | Tensor | None) -> Kernel:
+    """The kernel that a loss was asked for, by a kernel or by bandwidths of the Gaussian one, or the default.
+
+    Raises:
+        TypeError: If ``kernel`` is not a :class:`Kernel`.
+        ValueError: If both are given, or a bandwidth is wrong.
+
+    Example:
+        >>> chosen(None, [1.0]).bandwidths
+        [1.0]
+    """
+    if kernel is None:
+        return Gaussian(bandwidths)
+    if not isinstance(kernel, Kernel):
+        raise TypeError(f"kernel must be a dalib.kernels.Kernel, got {type(kernel).__name__}; try Gaussian()")
+    if bandwidths is not None:
+        raise ValueError("bandwidths must be left out when kernel is given, got both; use kernel=Gaussian(bandwidths)")
+    return kernel

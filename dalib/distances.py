@@ -1,0 +1,91 @@
+"""Squared distances between rows, and their mean and median."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def squared_distances(rows: Tensor, others: Tensor | None = None) -> Tensor:
+    r"""Squared Euclidean distances between all pairs of rows, from one matrix product.
+
+    The rows are centred first: distances do not change, but :math:`|x|^2 + |y|^2 - 2xy` then cancels far fewer
+    digits when the data lie away from zero.
+
+    Args:
+        rows: Shape ``(..., n, d)``.
+        others: Shape ``(..., m, d)``; default: ``rows``.
+
+    Returns:
+        Shape ``(..., n, m)``, never negative; without ``others`` exactly zero on the diagonal.
+
+    Example:
+        >>> squared_distances(torch.tensor([[0.0], [3.0]]))
+        tensor([[0., 9.],
+                [9., 0.]])
+    """
+    middle = rows.detach().mean(dim=-2, keepdim=True)
+    x = rows - middle
+    y = x if others is None else others - middle
+    distances = (x * x).sum(dim=-1)[..., :, None] + (y * y).sum(dim=-1)[..., None, :] - 2 * x @ y.mT
+    if others is None:
+        distances = distances * _off_diagonal(distances)
+    return distances.clamp_min(0)
+
+
+def _off_diagonal(square: Tensor) -> Tensor:
+    return 1 - torch.eye(square.shape[-1], dtype=square.dtype, device=square.device)
+
+
+def mean_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tensor:
+    r"""Mean squared distance over all ordered pairs of rows, a row with itself included; no gradient flows through it.
+
+    .. math:: \frac{1}{(\sum_i w_i)^2} \sum_{ij} w_i w_j \|x_i - x_j\|^2 = 2 \sum_i \frac{w_i}{\sum_k w_k} \|x_i - \bar x\|^2
+
+    with the weighted mean :math:`\bar x`: linear in the number of rows.
+
+    Args:
+        rows: Shape ``(n, d)``.
+        weights: One weight a row, shape ``(n,)``; default: all one.
+
+    Returns:
+        Scalar tensor, not negative.
+
+    Example:
+        >>> mean_squared_distance(torch.tensor([[0.0], [2.0]]))  # (0 + 4 + 4 + 0) / 4
+        tensor(2.)
+    """
+    rows = rows.detach()
+    shares = torch.ones_like(rows[:, 0]) if weights is None else weights.detach().to(rows.dtype)
+    shares = shares / shares.sum()
+    # Twice centred: the first mean may be rounded when the data lie far from zero, the second then is not.
+    rows = rows - rows.mean(dim=0)
+    rows = rows - shares @ rows
+    return 2 * (shares * (rows * rows).sum(dim=1)).sum()
+
+
+def median_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tensor:
+    r"""Median squared distance over the pairs of different rows; no gradient flows through it.
+
+    The lower median of :math:`\|x_i - x_j\|^2`, :math:`i < j`, in which a pair counts :math:`w_i w_j`. It needs all
+    pairs and sorts them; :func:`mean_squared_distance` does not.
+
+    Args:
+        rows: Shape ``(n, d)``.
+        weights: One weight a row, shape ``(n,)``; default: all one.
+
+    Returns:
+        Scalar tensor, not negative; zero for a single row.
+
+    Example:
+        >>> median_squared_distance(torch.tensor([[0.0], [1.0], [3.0]]))  # of 1, 9 and 4
+        tensor(4.)
+    """
+    rows = rows.detach()
+    first, second = torch.triu_indices(len(rows), len(rows), offset=1, device=rows.device)
+    if len(first) == 0:
+        return rows.new_zeros(())
+    distances, order = squared_distances(rows)[first, second].sort()
+    shares = torch.ones_like(rows[:, 0]) if weights is None else weights.detach().to(rows.dtype)
+    mass = (shares[first] * shares[second])[order].double().cumsum(dim=0)
+    return distances[torch.searchsorted(mass, mass[-1:] / 2).clamp_max(len(distances) - 1)].squeeze(0)

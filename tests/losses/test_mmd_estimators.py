@@ -1,0 +1,253 @@
+"""The unbiased, linear-time and block estimates of MMD, the distance of means, and the two-sample test."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dalib.kernels import Gaussian, Laplacian
+from dalib.losses import (
+    block_mmd_loss,
+    linear_time_mmd_loss,
+    mean_loss,
+    mmd_loss,
+    mmd_test,
+    unbiased_mmd_loss,
+)
+from tests.strategies import row_weights, two_samples
+
+WIDTHS = [0.8, 2.0]
+
+
+def kernel(x, y):
+    d2 = sum((a - b) ** 2 for a, b in zip(x, y, strict=True))
+    return sum(math.exp(-d2 / (2 * w * w)) for w in WIDTHS) / len(WIDTHS)
+
+
+def mean_of_pairs(pairs):
+    """Weighted mean of the kernel over (x, y, weight)."""
+    pairs = list(pairs)
+    return sum(w * kernel(x, y) for x, y, w in pairs) / sum(w for *_, w in pairs)
+
+
+def unbiased(source, target, a, b):
+    def within(rows, w):
+        rows = rows.tolist()
+        return mean_of_pairs((x, y, w[i] * w[j]) for i, x in enumerate(rows) for j, y in enumerate(rows) if i != j)
+
+    cross = mean_of_pairs(
+        (x, y, a[i] * b[j]) for i, x in enumerate(source.tolist()) for j, y in enumerate(target.tolist())
+    )
+    return within(source, a) + within(target, b) - 2 * cross
+
+
+def linear_time(source, target, a, b):
+    s, t = source.tolist(), target.tolist()
+    pairs = min(len(s), len(t)) // 2
+    cross = [(s[2 * i], t[2 * i + 1], a[2 * i] * b[2 * i + 1]) for i in range(pairs)]
+    cross += [(s[2 * i + 1], t[2 * i], a[2 * i + 1] * b[2 * i]) for i in range(pairs)]
+    own = [
+        mean_of_pairs((x[2 * i], x[2 * i + 1], w[2 * i] * w[2 * i + 1]) for i in range(len(x) // 2))
+        for x, w in ((s, a), (t, b))
+    ]
+    return sum(own) - 2 * mean_of_pairs(cross)
+
+
+def blocks(source, target, a, b):
+    q = min(len(source), len(target)) // 2
+    n, m = len(source) // q, len(target) // q
+    return (
+        sum(
+            unbiased(source[i * n : i * n + n], target[i * m : i * m + m], a[i * n : i * n + n], b[i * m : i * m + m])
+            for i in range(q)
+        )
+        / q
+    )
+
+
+ESTIMATES = {
+    "unbiased": (unbiased_mmd_loss, unbiased, {}),
+    "linear time": (linear_time_mmd_loss, linear_time, {}),
+    "block": (block_mmd_loss, blocks, {"block_size": 2}),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATES)
+@given(samples=two_samples(min_rows=2, max_rows=7), data=st.data())
+def test_the_weighted_definition_in_loops(name, samples, data):
+    function, definition, options = ESTIMATES[name]
+    a, b = (data.draw(row_weights(len(rows))) for rows in samples)
+    ones = [torch.ones(len(rows)).tolist() for rows in samples]
+    plain = function(*samples, bandwidths=WIDTHS, **options)
+    assert plain.item() == pytest.approx(definition(*samples, *ones), abs=1e-11)
+    weighted = function(*samples, bandwidths=WIDTHS, source_weights=a, target_weights=b, **options)
+    assert weighted.item() == pytest.approx(definition(*samples, a.tolist(), b.tolist()), abs=1e-11)
+
+
+@pytest.mark.parametrize("name", ESTIMATES)
+def test_unbiased_on_average_over_samples_of_one_distribution(name):
+    function, _, options = ESTIMATES[name]
+    generator = torch.Generator().manual_seed(0)
+    values = torch.stack(
+        [
+            function(
+                torch.randn(8, 1, generator=generator),
+                torch.randn(6, 1, generator=generator),
+                bandwidths=[1.0],
+                **options,
+            )
+            for _ in range(600)
+        ]
+    )
+    assert abs(values.mean()) < 4 * values.std() / 600**0.5
+    assert values.min() < 0
+
+
+@pytest.mark.parametrize("name", ESTIMATES)
+def test_closed_form_of_two_gaussians(name):
+    function, _, options = ESTIMATES[name]
+    if name == "block":
+        options = {"block_size": 200}
+    rows = torch.randn(2, 40000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    size = 40000 if name != "unbiased" else 3000
+    value = function(rows[0, :size], rows[1, :size] + 1, bandwidths=[1.0], **options)
+    assert value.item() == pytest.approx(0.177267635, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ESTIMATES)
+@pytest.mark.parametrize("options", [{"bandwidths": [1.0, 1.5]}, {"kernel": Laplacian(1.0)}])
+def test_gradcheck(name, options):
+    function, _, more = ESTIMATES[name]
+    rows = [
+        torch.randn(4, 2, dtype=torch.float64).requires_grad_(),
+        torch.randn(5, 2, dtype=torch.float64).requires_grad_(),
+    ]
+    weights = torch.rand(4, dtype=torch.float64).add(0.5).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda s, t, w: function(s, t, source_weights=w, **options, **more), (*rows, weights)
+    )
+
+
+def test_the_unbiased_estimate_of_equal_samples_is_known():
+    rows = torch.randn(6, 2, dtype=torch.float64)
+    mean = Gaussian([1.0])(rows).mean()
+    torch.testing.assert_close(unbiased_mmd_loss(rows, rows, bandwidths=[1.0]), -2 * (1 - mean) / 5)
+
+
+def test_general_kernels_take_the_same_pairs_as_the_gaussian_engine():
+    source, target = torch.randn(7, 2, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
+    product = Gaussian([1.0]) * Gaussian([1e9])  # times one
+    torch.testing.assert_close(
+        unbiased_mmd_loss(source, target, kernel=product), unbiased_mmd_loss(source, target, bandwidths=[1.0])
+    )
+    torch.testing.assert_close(mmd_loss(source, target, kernel=product), mmd_loss(source, target, bandwidths=[1.0]))
+
+
+def test_a_float32_estimate_of_many_rows_is_relative_to_the_kernel():
+    source, target = torch.randn(300, 8) + 1e3, torch.randn(200, 8) + 1e3
+    expected = unbiased_mmd_loss(source.double(), target.double())
+    assert unbiased_mmd_loss(source, target).item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+@given(two_samples(), st.data())
+def test_the_linear_kernel_is_the_distance_of_the_means(samples, data):
+    a, b = (data.draw(row_weights(len(rows))) for rows in samples)
+    means = [(w[:, None] * rows).sum(0) / w.sum() for rows, w in zip(samples, (a, b), strict=True)]
+    value = mean_loss(*samples, source_weights=a, target_weights=b)
+    assert value.item() == pytest.approx((means[0] - means[1]).square().sum().item(), abs=1e-10)
+
+
+def test_the_distance_of_means_far_from_zero():
+    source, target = torch.randn(50, 3) + 1e4, torch.randn(40, 3) + 1e4
+    torch.testing.assert_close(
+        mean_loss(source, target).double(), mean_loss(source.double(), target.double()), rtol=1e-4, atol=0
+    )
+
+
+ROWS = torch.ones(4, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: unbiased_mmd_loss(ROWS[:1], ROWS), "source must have at least 2 rows, got 1"),
+        (lambda: linear_time_mmd_loss(ROWS, ROWS[:1]), "target must have at least 2 rows, got 1"),
+        (lambda: block_mmd_loss(ROWS, ROWS, block_size=1), "block_size must be at least 2, got 1"),
+        (
+            lambda: block_mmd_loss(ROWS, ROWS, block_size=5),
+            "block_size must be at most the 4 rows of the smaller sample",
+        ),
+        (
+            lambda: block_mmd_loss(ROWS, ROWS, block_size=2, source_weights=torch.tensor([1.0, 1, 0, 1])),
+            "source_weights must have two positive entries in each block of 2 rows",
+        ),
+        (
+            lambda: unbiased_mmd_loss(ROWS, ROWS, target_weights=torch.tensor([0.0, 1, 0, 0])),
+            "target_weights must have at least two positive entries, got 1",
+        ),
+        (
+            lambda: linear_time_mmd_loss(ROWS, ROWS, source_weights=torch.tensor([1.0, 0, 1, 0])),
+            "weights must leave at least one pair of rows",
+        ),
+        (lambda: mmd_test(ROWS, ROWS, permutations=0), "permutations must be at least 1, got 0"),
+        (lambda: mmd_test(ROWS[:1], ROWS), "source must have at least 2 rows"),
+    ],
+)
+def test_errors_say_what_was_expected(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("options", [{}, {"kernel": Laplacian()}])
+def test_statistic_and_standard_error_of_the_test(options):
+    generator = torch.Generator().manual_seed(0)
+    draws = [
+        mmd_test(
+            torch.randn(60, 2, generator=generator),
+            torch.randn(40, 2, generator=generator) + 1,
+            permutations=1,
+            generator=generator,
+            **({"bandwidths": [1.0]} | options if not options else {"kernel": Laplacian(1.0)}),
+        )
+        for _ in range(150)
+    ]
+    statistics = torch.tensor([draw.statistic for draw in draws])
+    errors = torch.tensor([draw.standard_error for draw in draws])
+    assert errors.mean().item() == pytest.approx(statistics.std().item(), rel=0.2)
+    source, target = torch.randn(6, 2), torch.randn(5, 2)
+    expected = unbiased_mmd_loss(source.double(), target.double(), **options).item()
+    assert mmd_test(source, target, **options).statistic == pytest.approx(expected, abs=1e-9)
+
+
+def test_p_values_are_uniform_under_the_hypothesis_and_small_against_it():
+    generator = torch.Generator().manual_seed(0)
+
+    def p_value(shift):
+        source, target = torch.randn(12, 1, generator=generator), torch.randn(9, 1, generator=generator) + shift
+        return mmd_test(source, target, permutations=19, generator=generator).p_value
+
+    under = torch.tensor([p_value(0.0) for _ in range(400)])
+    assert 0.02 < (under <= 0.051).float().mean() < 0.09  # the level is 0.05, with a deviation of 0.011
+    assert under.mean().item() == pytest.approx(0.525, abs=0.06)
+    assert torch.tensor([p_value(3.0) for _ in range(20)]).max() <= 0.051
+
+
+def test_ties_count_for_the_hypothesis():
+    rows = torch.tensor([[0.0], [1.0]]).repeat(3, 1)
+    assert mmd_test(rows[:2], rows[:2], permutations=50).p_value == 1.0
+
+
+def test_the_p_value_is_seeded():
+    source, target = torch.randn(20, 2), torch.randn(20, 2) + 0.4
+    seeds = [torch.Generator().manual_seed(7) for _ in range(2)]
+    assert mmd_test(source, target, generator=seeds[0]) == mmd_test(source, target, generator=seeds[1])
+
+
+@pytest.mark.slow
+def test_twenty_thousand_rows():
+    source, target = torch.randn(10000, 16), torch.randn(10000, 16) + 0.1
+    found = mmd_test(source, target, permutations=50, generator=torch.Generator().manual_seed(0))
+    assert found.p_value == 1 / 51
+    assert found.statistic > 5 * found.standard_error

@@ -1,0 +1,143 @@
+"""The engine of the MMD losses: dense and tiled, value, gradient and second derivative, against plain autograd."""
+
+import pytest
+import torch
+
+from dalib import _kernel_form, _kernel_tiles
+from dalib._kernel_form import Scales, doublings, kernel_form, kernel_times, scales_of
+from dalib.kernels import Gaussian, gaussian_kernel, squared_distances
+
+VARIANCES = {"one": (2.0,), "doublings": (1.0, 4.0, 2.0), "with a gap": (8.0, 1.0), "others": (1.0, 3.0, 2.0)}
+
+
+def plain(layers, variances, weights, mixing):
+    kernel = 1
+    for rows, each in zip(layers, variances, strict=True):
+        kernel = kernel * gaussian_kernel(squared_distances(rows), torch.tensor(each, dtype=rows.dtype))
+    return ((weights @ mixing @ weights.mT) * kernel).sum()
+
+
+def engine(layers, variances, weights, mixing):
+    known = [Scales(torch.tensor(each, dtype=weights.dtype), doublings(each)) for each in variances]
+    return kernel_form(layers, known, weights, mixing)
+
+
+def problem(rows=13, columns=2, layers=1):
+    generator = torch.Generator().manual_seed(1)
+    made = [torch.randn(rows, 3 + i, dtype=torch.float64, generator=generator).requires_grad_() for i in range(layers)]
+    weights = torch.randn(rows, columns, dtype=torch.float64, generator=generator).requires_grad_()
+    mixing = torch.randn(columns, columns, dtype=torch.float64, generator=generator)
+    return made, weights, mixing + mixing.mT
+
+
+@pytest.fixture(params=["dense", "tiled"])
+def path(request, monkeypatch):
+    if request.param == "tiled":
+        monkeypatch.setattr(_kernel_form, "TILE_ABOVE", 0)
+        monkeypatch.setitem(_kernel_tiles._TILE, "cpu", 4)  # 13 rows: uneven tiles, and more than one
+    return request.param
+
+
+@pytest.mark.parametrize("kinds", [[k] for k in VARIANCES] + [["one", "others"], ["one", "doublings", "one"]])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_value_and_gradients_are_those_of_plain_autograd(path, kinds, columns):
+    layers, weights, mixing = problem(columns=columns, layers=len(kinds))
+    variances = [VARIANCES[kind] for kind in kinds]
+    expected = plain(layers, variances, weights, mixing)
+    value = engine(layers, variances, weights, mixing)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(value, [weights, *layers]), torch.autograd.grad(expected, [weights, *layers])
+    )
+
+
+def test_no_gradient_is_made_when_none_is_wanted(path):
+    layers, weights, mixing = problem()
+    with torch.no_grad():
+        value = engine(layers, [VARIANCES["doublings"]], weights, mixing)
+    assert not value.requires_grad
+    torch.testing.assert_close(value, plain(layers, [VARIANCES["doublings"]], weights, mixing).detach())
+
+
+def test_first_and_second_derivatives(path):
+    layers, weights, mixing = problem(rows=5)
+
+    def function(rows, row_weights):
+        return engine([rows], [VARIANCES["doublings"]], row_weights, mixing)
+
+    assert torch.autograd.gradcheck(function, (layers[0], weights))
+    assert torch.autograd.gradgradcheck(function, (layers[0], weights))
+
+
+def test_a_second_derivative_of_many_rows_is_refused(path, monkeypatch):
+    monkeypatch.setattr(_kernel_form, "TWICE_DIFFERENTIABLE_UP_TO", 12)
+    layers, weights, mixing = problem(rows=13)
+    value = engine(layers, [VARIANCES["one"]], weights, mixing)
+    with pytest.raises(RuntimeError, match="offered up to 12 rows, got 13; use fewer rows"):
+        torch.autograd.grad(value, layers, create_graph=True)
+
+
+def test_func_transforms(path):
+    layers, weights, mixing = problem()
+    rows = layers[0].detach()
+
+    def function(x):
+        return engine([x], [VARIANCES["doublings"]], weights.detach(), mixing)
+
+    stack = torch.stack([rows, 2 * rows, rows.flip(0)])
+    torch.testing.assert_close(torch.func.vmap(function)(stack), torch.stack([function(x) for x in stack]))
+    gradients = torch.func.vmap(torch.func.grad(function))(stack)
+    torch.testing.assert_close(gradients, torch.stack([torch.func.grad(function)(x) for x in stack]))
+    inputs = rows.clone().requires_grad_()
+    torch.testing.assert_close(torch.func.grad(function)(rows), torch.autograd.grad(function(inputs), inputs)[0])
+
+
+def test_tiles_of_the_real_size_keep_six_digits_in_float32_also_far_from_zero():
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(700, 32, generator=generator)
+    rows[300:] += 0.5
+    rows = rows + 1e4  # what is compared is the distance of the rounded rows: float32 holds 1e-3 here
+    weights = torch.cat([torch.full((300,), 1 / 300), torch.full((400,), -1 / 400)])
+
+    def gradient_and_value(dtype):
+        x = rows.to(dtype).requires_grad_()
+        scales = scales_of(Gaussian(), x.detach())
+        value = kernel_form([x], [scales], weights.to(dtype))
+        return torch.autograd.grad(value, x)[0].double(), value.item()
+
+    (single, value), (double, exact) = gradient_and_value(torch.float32), gradient_and_value(torch.float64)
+    assert value == pytest.approx(exact, abs=1e-6)
+    assert (single - double).norm() < 1e-6 * double.norm()
+
+
+def test_memory_does_not_hold_the_matrix_of_all_pairs():
+    rows = torch.randn(6000, 4, requires_grad=True)  # all pairs: 144 MB
+    weights = torch.full((6000,), 1 / 6000)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        kernel_form([rows], [Scales(torch.ones(1), (1,))], weights).backward()
+    held = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    assert 0 < peak < 16e6
+
+
+def test_kernel_times_is_the_matrix_product(path):
+    rows, columns = torch.randn(9, 2, dtype=torch.float64), torch.randn(9, 4, dtype=torch.float64)
+    scales = scales_of(Gaussian([1.0, 3.0]), rows)
+    torch.testing.assert_close(kernel_times(rows, scales, columns), Gaussian([1.0, 3.0])(rows) @ columns)
+
+
+@pytest.mark.parametrize(
+    ("variances", "expected"),
+    [
+        ((1.0,), (1,)),
+        ((1.0, 1.0), (1, 1)),
+        ((0.25, 4.0, 1.0), (1, 4, 16)),
+        ((1.0, 2.0001), None),
+        ((1.0, 2.0**12), None),
+    ],
+)
+def test_doublings(variances, expected):
+    assert doublings(variances) == expected
