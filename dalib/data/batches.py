@@ -79,8 +79,8 @@ def row_batches(
 class RowBatches:
     """What :func:`row_batches` returns: iterate over it for one epoch, as often as you like.
 
-    ``state_dict()`` is where the iterator stands that moved last. After ``load_state_dict()`` the next ``iter()`` goes on from
-    there, in the middle of an epoch too; every later one begins an epoch.
+    ``state_dict()`` is where the iterator stands that moved last. After ``load_state_dict()`` the next ``iter()``
+    goes on from there, in the middle of an epoch too; every later one begins an epoch.
     """
 
     def __init__(
