@@ -15,7 +15,7 @@ from dalib import _checks
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.record import Run, file_stem, finished_run
 from dalib.benchmark.run import SCORES, Score, run, run_key
-from dalib.benchmark.scenario import Scenario
+from dalib.benchmark.scenario import Scenario, check_holdout
 from dalib.benchmark.target_supervised import TargetSupervised
 
 
@@ -136,6 +136,7 @@ def _prepared(
     numbers = _numbers(seeds)
     _check(methods, scenarios)
     _checks.at_least(jobs, 1, "jobs")
+    check_holdout(holdout)
     folder = None if out is None else _writable(Path(out))
     left: list[tuple[int, _Job]] = []
     finished: dict[int, Run] = {}

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from dalib.benchmark.record import write_whole
 from dalib.evaluation import Evaluation
 
-_ROWS = 500
+_ROWS = 300
 _COMPONENTS = 32
 
 
-def save_features(folder: Path, stem: str, evaluation: Evaluation, target_labels: torch.Tensor) -> Path:
-    """Store the leading principal components of at most 500 rows a domain under ``folder/features``.
+def save_features(
+    folder: Path, stem: str, evaluation: Evaluation, target_labels: torch.Tensor, classes: tuple[str, ...]
+) -> Path:
+    """Store the leading principal components of at most 300 rows a domain under ``folder/features``.
 
     The components are those of both domains together, so 32 numbers a row keep the picture of hundreds of features.
 
@@ -28,6 +30,7 @@ def save_features(folder: Path, stem: str, evaluation: Evaluation, target_labels
         stem: Name of the record.
         evaluation: The last checkpoint's outputs.
         target_labels: Labels of the target rows, to colour the picture by class.
+        classes: Names of the classes.
 
     Returns:
         Path of the ``.npz`` file.
@@ -44,6 +47,7 @@ def save_features(folder: Path, stem: str, evaluation: Evaluation, target_labels
         target=components[len(first) :],
         source_labels=source.labels[first].numpy().astype(np.int16),
         target_labels=target_labels[second].numpy().astype(np.int16),
+        classes=np.array(classes),
     )
     return write_whole(folder / "features" / f"{stem}.npz", content.getvalue())
 
@@ -52,7 +56,7 @@ def load_features(folder: Path, stem: str) -> dict[str, NDArray[Any]] | None:
     """What :func:`save_features` stored, or ``None`` if there is nothing that can be read."""
     try:
         with np.load(folder / "features" / f"{stem}.npz", allow_pickle=False) as file:
-            return {name: file[name].astype(np.float32) for name in file.files}
+            return {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 

@@ -64,8 +64,9 @@ def _heat_map(group: Group) -> Any:
     values = np.array([[cell.mean if cell.values else np.nan for cell in line] for line in cells])
     figure = Figure(figsize=(1.6 + 0.95 * len(columns), 1.3 + 0.42 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(values, cmap="cividis", aspect="auto")
-    low, high = np.nanmin(values), np.nanmax(values)
+    adapted = values[[not group.supervised(row) for row in rows]] if not all(map(group.supervised, rows)) else values
+    low, high = np.nanmin(adapted), np.nanmax(adapted)  # the upper bound would flatten the differences
+    image = axes.imshow(values, cmap="cividis", aspect="auto", vmin=low, vmax=high)
     for line, entries in enumerate(cells):
         for column, cell in enumerate(entries):
             dark = bool(values[line, column] < (low + high) / 2)
@@ -140,7 +141,7 @@ def _embedded(rows: NDArray[Any]) -> NDArray[Any]:
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(rows) - 1) / 3)
-    places: NDArray[Any] = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(
+    places: NDArray[Any] = TSNE(perplexity=perplexity, init="pca", max_iter=500, random_state=0).fit_transform(
         rows.astype(np.float32)
     )
     return places
@@ -161,4 +162,12 @@ def _classes(axis: Any, source: NDArray[Any], target: NDArray[Any], features: di
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.92, len(common)))
     for label, marker, colour in zip(common, _MARKERS, colours, strict=False):
         rows = target[labels == label]
-        axis.scatter(*rows.T, s=22, marker=marker, color=colour, edgecolors="k", linewidths=0.4, label=f"class {label}")
+        axis.scatter(
+            *rows.T,
+            s=22,
+            marker=marker,
+            color=colour,
+            edgecolors="k",
+            linewidths=0.4,
+            label=str(features["classes"][label]).replace("_", " "),
+        )

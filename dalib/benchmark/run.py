@@ -106,7 +106,7 @@ def run(
     )
     if out is not None:
         if keep_features:
-            save_features(out, stem, last, labels)
+            save_features(out, stem, last, labels, scenario.source.classes)
         done.save(out)
     return done
 

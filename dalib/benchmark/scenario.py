@@ -108,8 +108,7 @@ class Scenario:
         Raises:
             ValueError: If ``holdout`` is not in ``[0, 1)``.
         """
-        if not 0 <= holdout < 1:
-            raise ValueError(f"holdout must be in [0, 1), got {holdout:g}")
+        check_holdout(holdout)
         held_out = stratified(self.source.labels, holdout, np.random.default_rng([seed, 0]))
         source = np.setdiff1d(np.arange(len(self.source)), held_out)
         target = np.random.default_rng([seed, 1]).permutation(len(self.target))
@@ -170,6 +169,14 @@ def scenarios(domain_set: DomainSet, pairs: Iterable[tuple[str, str]] | None = N
         name = f"{short[source]}-{short[target]}"
         chosen.append(Scenario(domain_set.domains[source], domain_set.domains[target], name, dataset=domain_set.name))
     return chosen
+
+
+def check_holdout(holdout: object) -> None:
+    """Raise unless ``holdout`` is a share in ``[0, 1)``."""
+    if isinstance(holdout, bool) or not isinstance(holdout, int | float):
+        raise TypeError(f"holdout must be a number, got {type(holdout).__name__}")
+    if not 0 <= holdout < 1:
+        raise ValueError(f"holdout must be in [0, 1), got {holdout:g}")
 
 
 def stratified(labels: NDArray[np.int64], share: float, generator: np.random.Generator) -> NDArray[np.int64]:

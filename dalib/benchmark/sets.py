@@ -65,13 +65,13 @@ def _folder(root: Path | None, lists: Path | None) -> DomainSet:
 
 
 def _list(root: Path | None, lists: Path | None) -> DomainSet:
-    from dalib.data import image_list
-
     if lists is None:
         raise ValueError("--lists must be given for the set list: a folder of <domain>_list.txt or <domain>.txt")
     found = {path.stem.removesuffix("_list"): path for path in sorted(lists.glob("*.txt"))}
     if not found:
         raise ValueError(f"--lists must be a folder of <domain>_list.txt or <domain>.txt, got none in {str(lists)!r}")
+    from dalib.data import image_list
+
     return image_list(found, root=_given(root))
 
 

@@ -1,0 +1,210 @@
+"""The command line: what it prints, where it writes, and one sentence for every error."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dalib.benchmark import Run, load_runs, progress
+from dalib.benchmark.cli import main
+from dalib.benchmark.engine import Progress
+from dalib.benchmark.sets import SETS
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 12)
+    content = {"classes": np.array(["mug", "pen", "ruler"])}
+    for number, name in enumerate(("amazon", "webcam")):
+        content[f"{name}_x"] = (np.eye(5)[labels] * 3 + generator.standard_normal((36, 5)) + number).astype(np.float32)
+        content[f"{name}_y"] = labels
+    path = tmp_path_factory.mktemp("data") / "office.npz"
+    np.savez(path, **content)
+    return str(path)
+
+
+def run(features, out, *more):
+    usual = ("--root", features, "--methods", "source_only,dan", "--seeds", "1", "--steps", "6", "--jobs", "1")
+    return main(["run", "features", *usual, "--out", str(out), *more])
+
+
+def test_run_prints_the_table_and_the_pictures_and_the_same_command_goes_on(features, tmp_path, capsys):
+    assert run(features, tmp_path) == 0
+    first = capsys.readouterr()
+    assert "method       A-W  W-A" in " ".join(first.out.split(" ")).replace("   ", "  ") or "A-W" in first.out
+    for word in ("source_only", "dan", "oracle", "information maximization", "picture:"):
+        assert word in first.out
+    assert "4 runs (2 methods, 2 pairs, seeds: 1), 6 steps on" in first.err
+    assert "[4/4] W-A dan (separate) seed 0:" in first.err
+    assert "left" in first.err
+    assert (tmp_path / "report" / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "report" / "features.png").read_bytes()[:4] == b"\x89PNG"
+    assert run(features, tmp_path) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out
+    assert "[4/4] 4 runs are finished already" in second.err
+    # the other forward mode stands beside the first in the folder's table; source_only is not run again
+    assert run(features, tmp_path, "--forward", "joint") == 0
+    assert "[2/4] 2 runs are finished already" in capsys.readouterr().err
+    assert main(["table", str(tmp_path), "--format", "markdown"]) == 0
+    shown = capsys.readouterr().out
+    assert "| dan (joint) |" in shown
+    assert "| dan (separate) |" in shown
+    assert main(["report", str(tmp_path), "--pair", "W-A"]) == 0
+    assert main(["report", str(tmp_path), "--pair", "A-X"]) == 2
+    assert "--pair must have stored features, got 'A-X'; there are: A-W, W-A" in capsys.readouterr().err
+
+
+def test_options_reach_the_protocol_and_the_record(features, tmp_path):
+    more = ("--pairs", "w-a", "--batch-size", "7", "--checkpoints", "3", "--holdout", "0.25", "--autocast", "bfloat16")
+    assert (
+        run(features, tmp_path, "--methods", "importance_weighted,target_supervised,mcc", "--device", "cpu", *more) == 0
+    )
+    runs, damaged = load_runs(tmp_path)
+    assert not damaged
+    assert {r.scenario for r in runs} == {"W-A"}
+    by_method = {r.method: r for r in runs}
+    protocol = by_method["mcc"].config["protocol"]
+    assert (protocol["batch_size"], protocol["steps"], protocol["autocast"]) == (7, 6, "torch.bfloat16")
+    assert [c["step"] for c in by_method["mcc"].checkpoints] == [2, 4, 6]
+    assert by_method["mcc"].split["rows"]["source_held_out"] == 9
+    assert by_method["target_supervised"].supervised
+    assert by_method["importance_weighted"].checkpoints[0]["notes"]["effective_rows"] > 1
+
+
+def test_damaged_records_are_named_and_left_out(features, tmp_path, capsys):
+    run(features, tmp_path)
+    (tmp_path / "other.json").write_text("{")
+    capsys.readouterr()
+    assert main(["table", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert "other.json must be the record of a run" in captured.err
+    assert "source_only" in captured.out
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for name in (*SETS, "source_only", "importance_weighted", "target_supervised", "entropy", "timm:NAME"):
+        assert name in shown
+    assert ":math:" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["run", "pictogrms"],
+            "SET must be one of pictograms, office31, features, folder, list, got 'pictogrms'; nearest: pictograms",
+        ),
+        (["run", "features"], "--root must be the .npz file for the set features, got none"),
+        (["run", "pictograms", "--root", "."], "--root must not be given for the set pictograms"),
+        (
+            ["run", "features", "--root", "/nowhere/x.npz"],
+            "--root must be the .npz file, got '/nowhere/x.npz', which does not exist",
+        ),
+        (["run", "list", "--root", "."], "--lists must be given for the set list"),
+        (["run", "FILE", "--methods", "dan,dnn"], "got 'dnn'; nearest: dann, dan, cdan"),
+        (["run", "FILE", "--methods", ","], "--methods must name at least one of"),
+        (
+            ["run", "FILE", "--pairs", "A-X"],
+            "pairs must name domains of office, got 'X'; known: amazon (A), webcam (W)",
+        ),
+        (["run", "FILE", "--pairs", "AW"], "--pairs must look like A-W,W-A (source-target), got 'AW'"),
+        (["run", "FILE", "--pairs", ","], "--pairs must name at least one pair"),
+        (["run", "FILE", "--seeds", "0"], "seeds must be at least 1, got 0"),
+        (["run", "FILE", "--steps", "0"], "steps must be at least 1, got 0"),
+        (["run", "FILE", "--jobs", "0"], "jobs must be at least 1, got 0"),
+        (["run", "FILE", "--holdout", "1"], "holdout must be in [0, 1), got 1"),
+        (["run", "FILE", "--backbone", "timm:resnet18"], "--backbone must not be given for feature vectors"),
+        (["table", "/nowhere"], "folder must be an existing folder of records, got '/nowhere'"),
+    ],
+)
+def test_one_sentence_for_every_error(arguments, message, features, tmp_path, capsys):
+    out = tmp_path / "out"
+    if "FILE" in arguments:
+        place = arguments.index("FILE")
+        arguments = [*arguments[:place], "features", "--root", features, "--out", str(out), *arguments[place + 1 :]]
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    *_, last = captured.err.strip().splitlines()
+    assert last.startswith("dalib: error: ")
+    assert message in last
+    assert captured.out == ""
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["run"], "the following arguments are required: SET"),
+        (["rnu"], "invalid choice: 'rnu'"),
+        (["run", "features", "--forward", "both"], "invalid choice: 'both'"),
+        (["run", "features", "--steps", "many"], "invalid int value: 'many'"),
+    ],
+)
+def test_the_parser_says_it_in_one_line_too(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_cuda_is_refused_where_there_is_none(features, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run(features, tmp_path, "--device", "cuda") == 2
+    assert "--device must be cpu or auto on this machine, got cuda without a CUDA device" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written(features, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run(features, tmp_path / "file" / "runs") == 2
+    assert "out must be a folder that can be written" in capsys.readouterr().err
+
+
+def test_interruption_says_how_to_go_on(features, tmp_path, capsys, monkeypatch):
+    from dalib.benchmark import engine
+
+    real, calls = engine.run, []
+
+    def interrupted(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(engine, "run", interrupted)
+    assert run(features, tmp_path) == 130
+    assert f"2 of 4 runs are finished in {tmp_path}; the same command goes on from there" in capsys.readouterr().err
+    assert len([Run.load(path) for path in tmp_path.glob("*.json")]) == 2
+    monkeypatch.undo()
+    assert run(features, tmp_path) == 0
+    assert "[2/4] 2 runs are finished already" in capsys.readouterr().err
+
+
+def test_python_m_dalib_and_the_installed_command_are_the_same():
+    done = subprocess.run(
+        [sys.executable, "-m", "dalib", "table", "/nowhere"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("dalib: error: folder must be an existing folder")
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch):
+    pytest.importorskip("rich", reason="rich is an optional extra")
+    import io
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    with progress.shown_progress(terminal) as show:
+        show(Progress(None, done=3, total=8, served=3, left=None))
+    assert "3/8" in terminal.getvalue()
+    assert "3 runs are finished already" in terminal.getvalue()

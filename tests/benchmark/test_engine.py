@@ -1,0 +1,160 @@
+"""Many runs: order, records, processes, interruption, failure."""
+
+import numpy as np
+import pytest
+import torch
+
+from dalib.benchmark import Checkpoint, Protocol, Run, benchmark, engine, scenarios, target_supervised, trained
+from dalib.methods import dan, source_only
+from dalib.outputs import Outputs
+
+PROTOCOL = Protocol(bottleneck=8, steps=4, checkpoints=2)
+
+
+def guessing(task, seed):
+    """A method of the user's own: class probabilities at random, the same for a seed."""
+
+    def predict(inputs):
+        generator = torch.Generator().manual_seed(seed)
+        return Outputs(torch.ones(len(inputs), 1), torch.rand(len(inputs), len(task.classes), generator=generator))
+
+    yield Checkpoint(0, predict)
+
+
+def diverging(task, seed):
+    if seed == 1:
+        raise FloatingPointError("the loss must be finite, got classification = nan")
+    yield from guessing(task, seed)
+
+
+def methods():
+    return {
+        "source_only": trained(source_only, PROTOCOL),
+        "dan": trained(dan, PROTOCOL),
+        "guessing": guessing,
+        "target_supervised": target_supervised(trained(source_only, PROTOCOL)),
+    }
+
+
+def stripped(run):
+    return run.method, run.scenario, run.seed, run.checkpoints
+
+
+def test_runs_are_ordered_and_equal_in_one_process_and_in_two(domain_set, tmp_path):
+    pairs = scenarios(domain_set, [("A", "W"), ("W", "A")])
+    alone = benchmark(methods(), pairs, seeds=2)
+    assert [(r.seed, r.scenario, r.method) for r in alone] == [
+        (seed, pair, name) for seed in (0, 1) for pair in ("A-W", "W-A") for name in methods()
+    ]
+    beside = benchmark(methods(), pairs, seeds=2, jobs=2, out=tmp_path)
+    assert list(map(stripped, alone)) == list(map(stripped, beside))
+    assert [r.supervised for r in alone[:4]] == [False, False, False, True]
+    assert all(r.environment["threads"] == 1 for r in beside)
+
+
+def test_a_repeated_benchmark_is_served_from_its_records(domain_set, tmp_path):
+    pairs = scenarios(domain_set, [("A", "W")])
+    first = benchmark(methods(), pairs, seeds=(4,), out=tmp_path)
+    reports = []
+    assert benchmark(methods(), pairs, seeds=(4,), out=tmp_path, progress=reports.append) == first
+    assert [(r.done, r.total, r.served) for r in reports] == [(4, 4, 4)]
+    victim = next(tmp_path.glob("dan__*.json"))
+    victim.write_text(victim.read_text()[:100])
+    reports.clear()
+    again = benchmark(methods(), pairs, seeds=(4,), out=tmp_path, progress=reports.append)
+    assert [(r.done, r.served) for r in reports] == [(3, 3), (4, 3)]
+    assert reports[-1].run.method == "dan"
+    assert list(map(stripped, again)) == list(map(stripped, first))
+
+
+def test_an_interrupted_benchmark_keeps_what_is_finished(domain_set, tmp_path):
+    pairs = scenarios(domain_set, [("A", "W"), ("W", "A")])
+
+    def interrupt(progress):
+        if progress.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(methods(), pairs, seeds=1, out=tmp_path, progress=interrupt)
+    assert len([Run.load(path) for path in tmp_path.glob("*.json")]) == 3
+    assert not list(tmp_path.glob(".*"))
+    reports = []
+    runs = benchmark(methods(), pairs, seeds=1, out=tmp_path, progress=reports.append)
+    assert reports[0].served == 3
+    assert len(runs) == 8
+
+
+def test_a_diverging_run_does_not_stop_the_others(scenario, tmp_path):
+    with pytest.raises(RuntimeError, match="1 of 6 runs failed, the others are finished: bad on A-W, seed 1: the loss"):
+        benchmark({"bad": diverging, "good": guessing}, [scenario], seeds=3, out=tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 5
+
+
+def broken(task, seed):
+    raise KeyError("oops")
+    yield
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_other_errors_say_which_run_they_are_from(scenario, jobs):
+    with pytest.raises(KeyError) as error:
+        benchmark({"broken": broken}, [scenario], seeds=2, jobs=jobs)
+    assert error.value.__notes__[0].startswith("in the run of broken on A-W, seed")
+
+
+def test_the_number_of_threads_is_given_back(scenario):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        runs = benchmark({"guessing": guessing}, [scenario], seeds=1)
+        assert torch.get_num_threads() == 3
+        assert runs[0].environment["threads"] == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_features_are_kept_for_the_first_seed_alone(scenario, tmp_path):
+    benchmark({"guessing": guessing}, [scenario], seeds=(5, 6), out=tmp_path)
+    files = list((tmp_path / "features").iterdir())
+    assert len(files) == 1
+    assert "__5__" in files[0].name
+    with np.load(files[0]) as stored:
+        assert len(stored["source"]) == len(stored["source_labels"]) == 60
+        assert len(stored["target_labels"]) == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"methods": [guessing]}, TypeError, "methods must be a mapping"),
+        ({"methods": {}}, ValueError, "methods and scenarios must not be empty, got 0 and 1"),
+        ({"methods": {"a": 3}}, TypeError, r"methods\['a'\] must be a function \(task, seed\), got int"),
+        ({"scenarios": ["A-W"]}, TypeError, "scenarios must hold Scenario, got str"),
+        ({"seeds": 0}, ValueError, "seeds must be at least 1, got 0"),
+        ({"seeds": [1, 1]}, ValueError, "seeds must be different numbers"),
+        ({"seeds": [-1]}, ValueError, "seeds must be at least 0, got -1"),
+        ({"jobs": 0}, ValueError, "jobs must be at least 1, got 0"),
+    ],
+)
+def test_wrong_arguments(scenario, arguments, error, message):
+    call = {"methods": {"guessing": guessing}, "scenarios": [scenario], **arguments}
+    with pytest.raises(error, match=message):
+        benchmark(call.pop("methods"), call.pop("scenarios"), **call)
+
+
+def test_scenarios_need_names_of_their_own(scenario):
+    with pytest.raises(ValueError, match="scenarios must have different names, got A-W, A-W"):
+        benchmark({"guessing": guessing}, [scenario, scenario])
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(scenario, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="out must be a folder that can be written"):
+        benchmark({"broken": broken}, [scenario], out=tmp_path / "file")
+
+    def refused(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(engine.tempfile, "TemporaryFile", refused)
+    with pytest.raises(ValueError, match=r"\(Permission denied\); choose another one"):
+        benchmark({"broken": broken}, [scenario], out=tmp_path)

@@ -1,0 +1,122 @@
+"""Selection and tables: pure functions of records, with answers known by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from dalib.benchmark import Run, groups, select, table
+
+PROTOCOL = {"steps": 30, "batch_size": 8, "bottleneck": 16, "backbone": {"name": "identity"}, "forward": "joint"}
+
+
+def record(method="dann", pair="A-W", seed=0, accuracies=(0.5, 0.7, 0.6), mode="joint", **changes):
+    scores = [0.3, 0.9, 0.1][: len(accuracies)]
+    fields = {
+        "method": method,
+        "scenario": pair,
+        "dataset": "office",
+        "seed": seed,
+        "mode": mode,
+        "supervised": method == "target_supervised",
+        "key": f"{method}{pair}{seed}{mode}",
+        "config": {"protocol": {**PROTOCOL, "forward": mode}},
+        "data": {},
+        "split": {"holdout": 0.0},
+        "checkpoints": [
+            {"step": 10 * (step + 1), "accuracy": accuracy, "scores": {"confidence": score, "broken": None}}
+            for step, (accuracy, score) in enumerate(zip(accuracies, scores, strict=True))
+        ],
+        "seconds": {"training": 1.0, "evaluation": 1.0},
+        "environment": {},
+        "finished": "2026-01-01T00:00:00+00:00",
+    }
+    return Run(**{**fields, **changes})
+
+
+def test_the_rules_of_selection():
+    run = record()
+    assert select(run, "last")["accuracy"] == 0.6
+    assert select(run, "oracle")["accuracy"] == 0.7
+    assert select(run, "confidence")["step"] == 20
+    assert select(run, "broken")["step"] == 30  # no score is a number: the last
+    with pytest.raises(ValueError, match="by must be one of last, confidence, broken, oracle, got 'entropy'"):
+        select(run, "entropy")
+
+
+def test_among_equal_scores_the_later_checkpoint_is_taken_and_null_never():
+    run = record()
+    run.checkpoints[0]["scores"]["confidence"] = 0.9
+    run.checkpoints[2]["scores"]["confidence"] = None
+    assert select(run, "confidence")["step"] == 20
+
+
+def grid():
+    runs = [
+        record(method, pair, seed, (0.1, accuracy + 0.02 * seed))
+        for method, accuracy in (("dann", 0.7), ("control", 0.5), ("aaa", 0.6))
+        for pair, accuracy in (("A-W", accuracy), ("W-A", accuracy - 0.2))
+        for seed in (0, 1)
+    ]
+    runs += [record("source_only", pair, seed, (0.4,), "source") for pair in ("A-W", "W-A") for seed in (0, 1)]
+    return [*runs, record("target_supervised", "A-W", 0, (0.9,), "source")]
+
+
+def cells(text, row):
+    return next(line for line in text.splitlines() if line.startswith(f"| {row} |")).split(" | ")[1:]
+
+
+def test_rows_are_in_order_and_hold_mean_and_deviation():
+    text = table(grid(), style="markdown")
+    names = [line.split(" | ")[0][2:] for line in text.splitlines() if line.startswith("| ") and "---" not in line]
+    assert names[:7] == ["method", "source_only", "control", "aaa", "dann", "target_supervised †", "method"]
+    assert cells(text, "dann")[:2] == ["71.0 ± 1.4", "51.0 ± 1.4"]  # 70 and 72: sqrt(2) with n - 1
+    assert cells(text, "dann")[2].startswith("61.0 ± 1.4")
+    assert cells(text, "target_supervised †")[1] == "–"  # did not run there,
+    assert cells(text, "target_supervised †")[2].startswith("–")  # so it has no average
+    assert "| **oracle** |" in text
+    assert "trained on the labels of 80 %" in text
+
+
+def test_the_second_table_has_one_column_a_rule():
+    text = table([record(seed=seed) for seed in (0, 1)], style="markdown")
+    second = text.split("by the rule")[1]
+    header = next(line for line in second.splitlines() if line.startswith("| method"))
+    assert header == "| method | last | confidence | broken | **oracle** | n |"
+    assert cells(second, "dann") == ["60.0 ± 0.0", "70.0 ± 0.0", "60.0 ± 0.0", "70.0 ± 0.0", "2 |"]
+
+
+def test_columns_of_text_tables_are_aligned():
+    lines = [line for line in table(grid()).splitlines() if line.startswith(("method", "dann", "source_only", "---"))]
+    assert len({len(line) for line in lines[:4]}) == 1
+
+
+def test_both_forward_modes_are_shown_apart():
+    runs = [record(mode="joint", accuracies=(0.5,)), record(mode="separate", accuracies=(0.8,))]
+    runs += [record("source_only", mode="source", accuracies=(0.4,))]
+    text = table(runs, style="markdown")
+    assert len(groups(runs)) == 1
+    assert cells(text, "dann (joint)")[0] == "50.0"
+    assert cells(text, "dann (separate)")[0] == "80.0"
+    assert cells(text, "source_only")[0] == "40.0"
+    assert "(joint)" not in table(runs[:1])
+
+
+def test_other_protocols_make_other_tables_and_older_records_are_left_out():
+    longer = replace(record(accuracies=(0.9,)), config={"protocol": {**PROTOCOL, "steps": 99}})
+    older = replace(record(accuracies=(0.2,)), key="older", finished="2025-01-01T00:00:00+00:00")
+    found = groups([record(accuracies=(0.5,)), longer, older])
+    assert sorted(str(group.average(("dann", "joint"))) for group in found) == ["50.0", "90.0"]
+    assert "1 older records" in table([record(), older])
+
+
+def test_a_method_without_protocol_stands_beside_the_others():
+    own = replace(record("mine", mode=""), config={})
+    assert [group.rows for group in groups([record(), own])] == [[("mine", ""), ("dann", "joint")]]
+    assert len(groups([own])) == 1
+
+
+def test_wrong_calls():
+    with pytest.raises(ValueError, match="runs must hold at least one record, got none"):
+        table([])
+    with pytest.raises(ValueError, match="style must be 'text' or 'markdown', got 'latex'"):
+        table([record()], style="latex")  # type: ignore[arg-type]
