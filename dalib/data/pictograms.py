@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from dalib.data.domain import Domain, DomainSet, TensorInputs
 from dalib.data.icons import ICONS, TONES
 from dalib.data.manifest import OFFICE31_CLASSES, OFFICE31_COUNTS
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 SIZE = 32
 """Height and width of a drawing in pixels."""
 
@@ -192,8 +193,8 @@ def _ground(rows: int, style: _Style, rng: np.random.Generator) -> Array:
     level = rng.uniform(*style.paper, (rows, 1, 1, 1)).astype(np.float32)
     tint = 1 + style.texture * rng.uniform(-0.5, 0.5, (rows, 3, 1, 1)).astype(np.float32)
     pixels = np.arange(SIZE, dtype=np.float32) / SIZE
-    bounds = np.array([[3, 0, 0], [7, 2 * np.pi, np.pi]])
-    frequency, phase, angle = rng.uniform(*bounds[:, :, None], (3, rows)).astype(np.float32)[:, :, None, None]
+    frequency, phase, angle = rng.uniform(0, 1, (3, rows, 1, 1)).astype(np.float32)
+    frequency, phase, angle = 3 + 4 * frequency, 2 * np.pi * phase, np.pi * angle
     along = np.cos(angle) * pixels[None, None, :] + np.sin(angle) * pixels[None, :, None]
     stripes = np.sin(2 * np.pi * frequency * along + phase)[:, None]
     coarse = rng.uniform(-1, 1, (rows, 1, 4, 4)) + 0.3 * rng.uniform(-1, 1, (rows, 3, 4, 4))

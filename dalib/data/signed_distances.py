@@ -6,10 +6,12 @@ returns an array of that shape.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 
 def disc(x: Array, y: Array, cx: float, cy: float, radius: float) -> Array:
@@ -19,34 +21,40 @@ def disc(x: Array, y: Array, cx: float, cy: float, radius: float) -> Array:
         >>> disc(np.float32([0, 3]), np.float32([0, 4]), 0, 0, 1).tolist()
         [-1.0, 4.0]
     """
-    return np.hypot(x - cx, y - cy) - radius
+    distance: Array = np.hypot(x - cx, y - cy) - radius
+    return distance
 
 
 def ring(x: Array, y: Array, cx: float, cy: float, radius: float, half_width: float) -> Array:
     """The line of a circle."""
-    return np.abs(np.hypot(x - cx, y - cy) - radius) - half_width
+    distance: Array = np.abs(np.hypot(x - cx, y - cy) - radius) - half_width
+    return distance
 
 
 def ellipse(x: Array, y: Array, cx: float, cy: float, width: float, height: float) -> Array:
     """A filled ellipse with the half axes ``width`` and ``height``; exact on its edge, approximate elsewhere."""
-    return (np.hypot((x - cx) / width, (y - cy) / height) - 1) * min(width, height)
+    distance: Array = (np.hypot((x - cx) / width, (y - cy) / height) - 1) * min(width, height)
+    return distance
 
 
 def dome(x: Array, y: Array, cx: float, cy: float, width: float, height: float) -> Array:
     """The upper half of an ellipse."""
-    return np.maximum(ellipse(x, y, cx, cy, width, height), y - cy)
+    distance: Array = np.maximum(ellipse(x, y, cx, cy, width, height), y - cy)
+    return distance
 
 
 def arch(x: Array, y: Array, cx: float, cy: float, radius: float, half_width: float) -> Array:
     """The upper half of a ring, with round ends."""
     ends = np.hypot(np.abs(x - cx) - radius, y - cy) - half_width
-    return np.where(y <= cy, ring(x, y, cx, cy, radius, half_width), ends)
+    distance: Array = np.where(y <= cy, ring(x, y, cx, cy, radius, half_width), ends)
+    return distance
 
 
 def box(x: Array, y: Array, cx: float, cy: float, width: float, height: float, radius: float = 0.0) -> Array:
     """A rectangle with half sides ``width`` and ``height``, its corners rounded by ``radius``."""
     dx, dy = np.abs(x - cx) - (width - radius), np.abs(y - cy) - (height - radius)
-    return np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)) + np.minimum(np.maximum(dx, dy), 0) - radius
+    distance: Array = np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)) + np.minimum(np.maximum(dx, dy), 0) - radius
+    return distance
 
 
 def line(x: Array, y: Array, x0: float, y0: float, x1: float, y1: float, half_width: float) -> Array:
@@ -58,7 +66,8 @@ def line(x: Array, y: Array, x0: float, y0: float, x1: float, y1: float, half_wi
     """
     dx, dy = x1 - x0, y1 - y0
     along = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
-    return np.hypot(x - x0 - along * dx, y - y0 - along * dy) - half_width
+    distance: Array = np.hypot(x - x0 - along * dx, y - y0 - along * dy) - half_width
+    return distance
 
 
 def grid(
@@ -74,7 +83,7 @@ def grid(
 
 def polygon(x: Array, y: Array, *corners: tuple[float, float]) -> Array:
     """A convex polygon, corners clockwise as seen; exact on its edge, approximate outside its corners."""
-    distance = np.full_like(x, -np.inf)
+    distance: Array = np.full_like(x, -np.inf)
     for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
         length = float(np.hypot(x1 - x0, y1 - y0))
         distance = np.maximum(distance, ((x - x0) * (y1 - y0) - (y - y0) * (x1 - x0)) / length)

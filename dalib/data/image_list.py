@@ -1,0 +1,119 @@
+"""Domains from lists of images, one ``path label`` a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from dalib.data.domain import Domain, DomainSet
+from dalib.data.images import ImageFiles
+
+
+def image_list(
+    lists: Mapping[str, str | Path],
+    *,
+    root: str | Path,
+    classes: Sequence[str] | None = None,
+    name: str = "image_list",
+) -> DomainSet:
+    """Read one list of images a domain, in the field's format: ``path label`` a line, the label being an index.
+
+    A line is split at its last space, so a path may hold spaces. Lists often carry the folder of another machine:
+    a path is looked up under ``root`` by its longest ending that exists there. Nothing outside ``root`` is read.
+
+    Args:
+        lists: The list file of every domain, by its name.
+        root: Folder of the images.
+        classes: Names of the classes; labels are positions in it. Default: the folder that the images of a label lie
+            in, where it is one folder a label in all lists; else the labels as text.
+        name: Name of the set.
+
+    Returns:
+        The :class:`~dalib.data.DomainSet`.
+
+    Raises:
+        FileNotFoundError: If a list, the root or images are missing.
+        ValueError: If a line is no ``path label``, or a path leaves ``root``.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "shop", "mug").mkdir(parents=True)
+        ...     Image.new("RGB", (9, 9)).save(Path(folder, "shop", "mug", "1.png"))
+        ...     _ = Path(folder, "shop.txt").write_text("/home/someone/office/shop/mug/1.png 0")
+        ...     image_list({"shop": Path(folder, "shop.txt")}, root=folder).classes
+        ('mug',)
+    """
+    if not isinstance(lists, Mapping):
+        raise TypeError(f"lists must be a mapping from domain to list file, got {type(lists).__name__}")
+    base = Path(root)
+    if not base.is_dir():
+        raise FileNotFoundError(f"root must be a folder, got {base}, which is not there")
+    rows = {domain: _rows(Path(path), base) for domain, path in lists.items()}
+    if classes is None:
+        classes = _class_names(rows)
+    domains = {}
+    for domain, entries in rows.items():
+        files = ImageFiles([path for path, _ in entries], root=base)
+        domains[domain] = Domain(domain, files, np.array([label for _, label in entries]), tuple(classes))
+    return DomainSet(name, domains, f"images listed in {', '.join(Path(path).name for path in lists.values())}")
+
+
+def _rows(path: Path, root: Path) -> list[tuple[Path, int]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"lists must name files that exist, got {path}")
+    rows: list[tuple[Path, int]] = []
+    missing = []
+    prefixes: dict[str, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        image, _, label = line.strip().rpartition(" ")
+        if not image or not label.isdecimal():
+            raise ValueError(f"{path}, line {number} must be 'path label' with an index as label, got {line!r}")
+        found = _under(root, image.strip(), prefixes, f"{path}, line {number}")
+        if found is None:
+            missing.append(f"{image} (line {number})")
+        else:
+            rows.append((found, int(label)))
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of the images in {path} are not under {root}, such as {', '.join(missing[:3])}; "
+            "no ending of these paths exists there"
+        )
+    if not rows:
+        raise ValueError(f"{path} must list at least one image, got none")
+    return rows
+
+
+def _under(root: Path, image: str, prefixes: dict[str, int], place: str) -> Path | None:
+    """The longest ending of ``image`` that is a file under ``root``, relative to it."""
+    pure = PurePosixPath(image.replace("\\", "/"))
+    parts = [part for part in pure.parts if part not in ("/", ".")]
+    if ".." in parts:
+        raise ValueError(f"{place} must stay inside {root}, got {image!r}, which climbs out with '..'")
+    folder = str(pure.parent.parent)
+    known = [prefixes[folder]] if folder in prefixes and prefixes[folder] < len(parts) else []
+    for start in [*known, *range(len(parts))]:
+        ending = Path(*parts[start:])
+        if (root / ending).is_file():
+            if not (root / ending).resolve().is_relative_to(root.resolve()):
+                raise ValueError(f"{place} must stay inside {root}, got {image!r}, a link that leads out of it")
+            prefixes[folder] = start
+            return ending
+    return None
+
+
+def _class_names(rows: Mapping[str, list[tuple[Path, int]]]) -> tuple[str, ...]:
+    folders: dict[int, set[str]] = {}
+    for entries in rows.values():
+        for path, label in entries:
+            folders.setdefault(label, set()).add(path.parent.name)
+    number = max(folders, default=-1) + 1
+    names = [next(iter(folders[label])) if len(folders.get(label, ())) == 1 else "" for label in range(number)]
+    if all(names) and len(set(names)) == number:
+        return tuple(names)
+    return tuple(str(label) for label in range(number))

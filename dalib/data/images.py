@@ -1,0 +1,122 @@
+"""Images in files, decoded when they are asked for."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dalib.data.transforms import ImageTransform
+
+IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
+"""Endings of file names, in lower case, that are taken for images."""
+
+
+class ImageFiles:
+    """Rows that are image files: an :class:`~dalib.data.Inputs` that keeps paths and decodes on demand.
+
+    Args:
+        paths: One file a row, absolute or relative to ``root``.
+        transform: What makes a tensor of a picture.
+        root: Folder that relative paths start from. Default: the current one.
+
+    Raises:
+        ImportError: If Pillow is not installed.
+        TypeError: If ``transform`` is no :class:`~dalib.data.ImageTransform`.
+        ValueError: If there is no path.
+        FileNotFoundError: If files are missing; the first ones are named.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (300, 280)).save(Path(folder, "black.png"))
+        ...     ImageFiles(["black.png"], root=folder).load(np.array([0])).shape
+        torch.Size([1, 3, 224, 224])
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        transform: ImageTransform | None = None,
+        root: str | Path | None = None,
+    ) -> None:
+        _pillow()
+        self.transform = _checked(ImageTransform() if transform is None else transform)
+        self.root = Path(root) if root is not None else Path()
+        self.paths = tuple(self.root / path for path in paths)
+        if not self.paths:
+            raise ValueError("paths must name at least one image, got none")
+        missing = [str(path) for path in self.paths if not path.is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"paths must be files that exist, got {len(missing)} of {len(self.paths)} that do not, "
+                f"such as {', '.join(missing[:3])}"
+            )
+        self._content: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def with_transform(self, transform: ImageTransform) -> ImageFiles:
+        """The same files with another transform."""
+        changed = copy.copy(self)
+        changed.transform = _checked(transform)
+        return changed
+
+    def load(
+        self,
+        index: NDArray[np.int64] | Tensor,
+        *,
+        training: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The pictures ``index``, shape ``(k, 3, crop, crop)``.
+
+        Raises:
+            ValueError: If a file is no image, or is cut off; it is named.
+        """
+        chosen = np.asarray(index).tolist()
+        return torch.stack([self._picture(self.paths[k], training, generator) for k in chosen])
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the bytes of all files, in order, and of the transform; reads every file once."""
+        if self._content is None:
+            with ThreadPoolExecutor(8) as pool:
+                digests = pool.map(lambda path: hashlib.sha256(path.read_bytes()).hexdigest(), self.paths)
+                self._content = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+        return hashlib.sha256(f"{self._content} {self.transform}".encode()).hexdigest()
+
+    def _picture(self, path: Path, training: bool, generator: torch.Generator | None) -> Tensor:
+        pillow = _pillow()
+        try:
+            with pillow.open(path) as image:
+                image.load()
+        except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+            raise ValueError(
+                f"paths must be readable images, got {path}: {error}; replace or remove the file"
+            ) from error
+        return self.transform(image, training=training, generator=generator)
+
+
+def _checked(transform: ImageTransform) -> ImageTransform:
+    if not isinstance(transform, ImageTransform):
+        raise TypeError(f"transform must be an ImageTransform, got {type(transform).__name__}")
+    return transform
+
+
+def _pillow() -> ModuleType:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("reading images needs Pillow: pip install 'dalib[images]'") from error
+    module: ModuleType = Image
+    return module
