@@ -26,7 +26,7 @@ def solve(program: Program, *, tolerance: float, max_iterations: int) -> Solutio
     best = Solution(point)
     best.offer(program, point, program.multiply(point))
     curvature = _largest_eigenvalue(program)
-    point = _descend(program, best, point, curvature, tolerance, min(50, max_iterations))
+    point = _descend(program, best, point, curvature, tolerance, min(50, len(point), max_iterations))
     if program.kernel is not None and best.gap > tolerance:
         _pivot(program, point, best, tolerance)
     if best.gap > tolerance:

@@ -20,7 +20,7 @@ class Exact(BaseEstimator):
         if self.wrong == "inverted":
             exponent = -exponent
         if self.wrong == "noise":
-            exponent = exponent + 0.5 * np.random.default_rng(0).normal(size=len(source))
+            exponent = exponent + 0.5 * np.random.default_rng(99).normal(size=len(source))
         if self.wrong == "random":
             exponent = exponent + np.random.default_rng().normal(size=len(source)) * 1e-3
         if self.wrong == "by position":

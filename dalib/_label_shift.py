@@ -1,0 +1,99 @@
+"""What the label-shift estimators share: their three inputs, their classes, and weights of rows from labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+class LabelShiftData(NamedTuple):
+    """Checked inputs of a label-shift estimator."""
+
+    source: Array
+    """Class probabilities of the source rows, shape ``(n, classes)``."""
+    labels: NDArray[np.int64]
+    """Column of the true class of each source row, shape ``(n,)``."""
+    target: Array
+    """Class probabilities of the target rows, shape ``(m, classes)``."""
+    prior: Array
+    """Share of each class among the source labels, shape ``(classes,)``."""
+    classes: NDArray[Any]
+    """The class of each column."""
+
+
+def checked(
+    source_probabilities: ArrayLike,
+    source_labels: ArrayLike,
+    target_probabilities: ArrayLike,
+    classes: Sequence[Any] | None,
+) -> LabelShiftData:
+    """Raise unless the inputs are probabilities of the same classes and labels among these classes."""
+    source = probabilities(source_probabilities, "source_probabilities")
+    target = probabilities(target_probabilities, "target_probabilities")
+    if source.shape[1] != target.shape[1]:
+        raise ValueError(
+            "source_probabilities and target_probabilities must have the same number of classes, "
+            f"got {source.shape[1]} and {target.shape[1]}"
+        )
+    codes, names = encoded(source_labels, source.shape[0], source.shape[1], classes)
+    prior = np.bincount(codes, minlength=len(names)) / len(codes)
+    return LabelShiftData(source, codes, target, prior, names)
+
+
+def probabilities(values: ArrayLike, name: str) -> Array:
+    """The values as a float64 matrix; raise unless its rows are probabilities."""
+    matrix = np.asarray(values, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] < 2:
+        raise ValueError(f"{name} must have shape (rows, classes) with at least two classes, got {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity in {int((~np.isfinite(matrix)).sum())} entries")
+    off = float(np.abs(matrix.sum(axis=1) - 1.0).max())
+    if (matrix < 0).any() or off > 1e-3:
+        raise ValueError(
+            f"{name} must be probabilities, not negative and summing to one in each row, got a smallest value of "
+            f"{matrix.min():g} and a sum that is off by {off:g}; pass predict_proba or the softmax of the logits"
+        )
+    return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
+
+
+def encoded(
+    labels: ArrayLike, rows: int, columns: int, classes: Sequence[Any] | None
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """The column of each label, and the class of each column: sorted labels unless ``classes`` names them."""
+    array = np.asarray(labels)
+    if array.shape != (rows,):
+        raise ValueError(f"source_labels must have shape ({rows},), one label a row, got {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("source_labels must not hold NaN; drop the rows without a label")
+    names = np.unique(array) if classes is None else np.asarray(classes)
+    if len(names) != columns:
+        raise ValueError(
+            f"the probabilities must have one column for each of the {len(names)} classes {names.tolist()}, "
+            f"got {columns}; pass classes= in the order of the columns"
+        )
+    order = np.argsort(names, kind="stable")
+    position = np.clip(np.searchsorted(names[order], array), 0, columns - 1)
+    codes = order[position]
+    unknown = array[names[codes] != array]
+    if len(unknown):
+        raise ValueError(f"source_labels must be among classes {names.tolist()}, got {unknown[0]!r}")
+    return codes.astype(np.int64), names
+
+
+def present(data: LabelShiftData) -> None:
+    """Raise unless every class has a labelled source row: no estimator of ratios can do without."""
+    if (data.prior == 0).any():
+        missing = data.classes[data.prior == 0].tolist()
+        raise ValueError(f"every class must have a source row, got none of {missing}; drop their columns")
+
+
+def weights_of(labels: ArrayLike, classes: NDArray[Any], class_weights: Array) -> Array:
+    """The weight of the class of each label."""
+    array = np.asarray(labels)
+    codes, _ = encoded(array, len(array), len(classes), classes.tolist())
+    return class_weights[codes]
