@@ -1,37 +1,67 @@
 """Losses: one idea, one file, each a function and its module. Source first, target second, options by keyword."""
 
 from dalib.losses.adversarial import DomainAdversarialLoss, domain_adversarial_loss
+from dalib.losses.batch_spectral import BatchSpectralLoss, batch_spectral_loss
 from dalib.losses.block_mmd import BlockMMDLoss, block_mmd_loss
+from dalib.losses.class_adversarial import class_adversarial_loss
+from dalib.losses.class_discriminators import ClassDiscriminators
+from dalib.losses.classifier_discrepancy import ClassifierDiscrepancyLoss, classifier_discrepancy_loss
+from dalib.losses.cmd import CMDLoss, cmd_loss
 from dalib.losses.coral import CORALLoss, coral_loss
 from dalib.losses.discriminator import DomainDiscriminator
 from dalib.losses.entropy import EntropyLoss, entropy_loss
+from dalib.losses.entropy_conditioned import EntropyConditionedLoss
+from dalib.losses.homm import HoMMLoss, homm_loss
 from dalib.losses.linear_time_mmd import LinearTimeMMDLoss, linear_time_mmd_loss
+from dalib.losses.log_coral import LogCORALLoss, log_coral_loss
+from dalib.losses.margin_disparity import MarginDisparityLoss, margin_disparity_loss
 from dalib.losses.mcc import MCCLoss, mcc_loss
 from dalib.losses.mean import MeanLoss, mean_loss
 from dalib.losses.mmd import MMDLoss, mmd_loss
+from dalib.losses.nuclear_wasserstein import NuclearWassersteinLoss, nuclear_wasserstein_loss
+from dalib.losses.sliced_discrepancy import SlicedDiscrepancyLoss, sliced_discrepancy_loss
 from dalib.losses.two_sample import MMDTest, mmd_test
 from dalib.losses.unbiased_mmd import UnbiasedMMDLoss, unbiased_mmd_loss
 
 __all__ = [
+    "BatchSpectralLoss",
     "BlockMMDLoss",
+    "CMDLoss",
     "CORALLoss",
+    "ClassDiscriminators",
+    "ClassifierDiscrepancyLoss",
     "DomainAdversarialLoss",
     "DomainDiscriminator",
+    "EntropyConditionedLoss",
     "EntropyLoss",
+    "HoMMLoss",
     "LinearTimeMMDLoss",
+    "LogCORALLoss",
     "MCCLoss",
     "MMDLoss",
     "MMDTest",
+    "MarginDisparityLoss",
     "MeanLoss",
+    "NuclearWassersteinLoss",
+    "SlicedDiscrepancyLoss",
     "UnbiasedMMDLoss",
+    "batch_spectral_loss",
     "block_mmd_loss",
+    "class_adversarial_loss",
+    "classifier_discrepancy_loss",
+    "cmd_loss",
     "coral_loss",
     "domain_adversarial_loss",
     "entropy_loss",
+    "homm_loss",
     "linear_time_mmd_loss",
+    "log_coral_loss",
+    "margin_disparity_loss",
     "mcc_loss",
     "mean_loss",
     "mmd_loss",
     "mmd_test",
+    "nuclear_wasserstein_loss",
+    "sliced_discrepancy_loss",
     "unbiased_mmd_loss",
 ]

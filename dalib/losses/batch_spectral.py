@@ -58,7 +58,8 @@ def _leading_power(features: Tensor, k: int) -> Tensor:
         features = features.mT  # the smaller Gram matrix has the same leading eigenvalues
     rows = features.detach()
     vectors = torch.linalg.eigh(rows @ rows.mT).eigenvectors[:, -k:]  # eigenvalues ascend
-    return (vectors.mT @ features).square().sum()
+    power: Tensor = (vectors.mT @ features).square().sum()
+    return power
 
 
 class BatchSpectralLoss(nn.Module):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib._covariance_form import covariance_form
+from dalib._moments import covariance_shares
 from dalib._precision import float32_island
-from dalib.row_weights import shares
 
 
 @float32_island
@@ -52,21 +53,15 @@ def coral_loss(
     Note:
         TLlib's loss of this name is the mean of ``(C_s - C_t)^2``, four times this one, plus the mean squared
         difference of the means.
+
+        For ``n + m < d`` the loss is computed from the (n + m) x (n + m) inner products of the centred rows and no d x d
+        matrix is formed; otherwise from the covariances. The gradient is analytic in both.
     """
     _checks.two_samples(source, target, min_rows=2)
-    difference = _covariance(source, source_weights, "source_weights") - _covariance(
-        target, target_weights, "target_weights"
-    )
-    return (difference * difference).sum() / (4 * source.shape[1] ** 2)
-
-
-def _covariance(rows: Tensor, weights: Tensor | None, name: str) -> Tensor:
-    row_shares = shares(rows, weights, name)
-    if weights is not None and _checks.values_are_checked(weights) and int((weights > 0).sum()) < 2:
-        raise ValueError(f"{name} must have at least two positive entries, got {int((weights > 0).sum())}")
-    centred = rows - rows.mean(dim=0)  # far from zero this mean is rounded; the mean of what it leaves is not
-    centred = centred - row_shares @ centred
-    return (row_shares[:, None] * centred).mT @ centred / (1 - row_shares @ row_shares)
+    source_shares = covariance_shares(source, source_weights, "source_weights")
+    target_shares = covariance_shares(target, target_weights, "target_weights")
+    value = covariance_form(source, target, source_shares, target_shares)
+    return value / (4 * source.shape[1] ** 2)
 
 
 class CORALLoss(nn.Module):

@@ -53,7 +53,8 @@ def nuclear_wasserstein_loss(source_logits: Tensor, target_logits: Tensor) -> Te
     n, m = source_logits.shape[0], target_logits.shape[0]
     source = _nuclear_norm(torch.softmax(source_logits, dim=1)) / n**0.5
     target = _nuclear_norm(torch.softmax(target_logits, dim=1)) / m**0.5
-    return (target - source) / (n * m) ** 0.25
+    loss: Tensor = (target - source) / (n * m) ** 0.25
+    return loss
 
 
 def _nuclear_norm(matrix: Tensor) -> Tensor:
@@ -61,7 +62,8 @@ def _nuclear_norm(matrix: Tensor) -> Tensor:
     left, values, right = torch.linalg.svd(rows, full_matrices=False)
     above = values > values[..., :1] * max(rows.shape) * torch.finfo(rows.dtype).eps
     subgradient = (left * above.to(rows.dtype)) @ right
-    return (subgradient * matrix).sum()  # <U V', P> = sum of the singular values
+    norm: Tensor = (subgradient * matrix).sum()  # <U V', P> is the sum of the singular values
+    return norm
 
 
 class NuclearWassersteinLoss(nn.Module):

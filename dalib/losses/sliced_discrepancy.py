@@ -47,13 +47,21 @@ def sliced_discrepancy_loss(
             f"first_logits and second_logits must be of the same rows, got {len(first_logits)} and {len(second_logits)}"
         )
     _checks.at_least(directions, 1, "directions")
-    kind = {"dtype": first_logits.dtype, "device": first_logits.device}
-    slices = torch.randn(first_logits.shape[1], directions, generator=generator, **kind)  # type: ignore[arg-type]
-    slices = slices / torch.linalg.vector_norm(slices, dim=0)
-    first, second = (
-        (slices.mT @ torch.softmax(logits, dim=1).mT).sort(dim=1).values for logits in (first_logits, second_logits)
+    slices = torch.randn(
+        first_logits.shape[1],
+        directions,
+        generator=generator,
+        dtype=first_logits.dtype,
+        device=first_logits.device,
     )
-    return (first - second).square().mean()
+    slices = slices / torch.linalg.vector_norm(slices, dim=0)
+    difference = _along(first_logits, slices) - _along(second_logits, slices)
+    return difference.square().mean()
+
+
+def _along(logits: Tensor, slices: Tensor) -> Tensor:
+    """The sorted class probabilities along each direction, shape ``(directions, n)``."""
+    return torch.sort(slices.mT @ torch.softmax(logits, dim=1).mT, dim=1).values
 
 
 class SlicedDiscrepancyLoss(nn.Module):

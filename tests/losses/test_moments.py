@@ -1,0 +1,190 @@
+"""CORAL where fewer rows than features make it cheap, log-CORAL, CMD and HoMM."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dalib.losses import cmd_loss, coral_loss, homm_loss, log_coral_loss, mean_loss
+from tests.strategies import counts, row_weights, two_samples
+
+
+def covariance(rows, weights=None):
+    w = torch.ones(len(rows), dtype=torch.float64) if weights is None else weights.double()
+    return torch.from_numpy(np.cov(rows.double().numpy(), rowvar=False, aweights=w.numpy()).reshape(rows.shape[1], -1))
+
+
+def pair(n, m, d):
+    return torch.randn(n, d, dtype=torch.float64), 2 * torch.randn(m, d, dtype=torch.float64) + 1
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("d", [3, 20])
+@pytest.mark.parametrize("shift", [0.0, 1e4])
+def test_coral_of_float32_and_its_gradient_in_both_forms(d, weighted, shift):
+    source, target = (x.float() + shift for x in pair(6, 9, d))
+    weights = {"source_weights": torch.rand(6) + 0.1, "target_weights": torch.rand(9) + 0.1} if weighted else {}
+    single = [x.clone().requires_grad_() for x in (source, target)]
+    double = [x.double().requires_grad_() for x in (source, target)]
+
+    def plain(s, t):
+        def of(x, w):
+            w = torch.ones(len(x), dtype=torch.float64) if w is None else w.double()
+            return torch.cov(x.mT, aweights=w)
+
+        return (of(s, weights.get("source_weights")) - of(t, weights.get("target_weights"))).square().sum() / (
+            4 * d * d
+        )
+
+    value, expected = coral_loss(*single, **weights), plain(*double)
+    assert value.item() == pytest.approx(expected.item(), rel=2e-6)
+    for got, want in zip(torch.autograd.grad(value, single), torch.autograd.grad(expected, double), strict=True):
+        assert (got - want).norm() < 2e-6 * want.norm()
+
+
+@pytest.mark.parametrize("d", [3, 12])
+def test_coral_derivatives_in_rows_and_weights(d):
+    inputs = [*pair(4, 5, d), torch.rand(4, dtype=torch.float64) + 0.1, torch.rand(5, dtype=torch.float64) + 0.1]
+    inputs = [x.requires_grad_() for x in inputs]
+
+    def function(s, t, a, b):
+        return coral_loss(s, t, source_weights=a, target_weights=b)
+
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
+
+
+def test_coral_of_two_thousand_features_keeps_five_digits():
+    source, target = (x.float() for x in pair(32, 32, 2048))
+    expected = coral_loss(source.double(), target.double()).item()
+    assert coral_loss(source, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("d", [2, 9])
+def test_log_coral_is_the_distance_of_the_logarithms(d):
+    source, target = pair(5, 7, d)
+    w = torch.rand(5, dtype=torch.float64) + 0.1
+    logarithms = []
+    for each in (covariance(source, w), covariance(target)):
+        values, vectors = np.linalg.eigh(each.numpy() + 0.01 * np.eye(d))
+        logarithms.append(vectors @ np.diag(np.log(values)) @ vectors.T)
+    expected = np.square(logarithms[0] - logarithms[1]).sum() / (4 * d * d)
+    assert log_coral_loss(source, target, ridge=0.01, source_weights=w).item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_log_coral_of_a_scaled_sample_in_closed_form(scale):
+    source = torch.randn(50, 4, dtype=torch.float64)
+    assert log_coral_loss(source, scale * source, ridge=1e-12).item() == pytest.approx(
+        math.log(scale) ** 2 / 4, rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("d", [3, 12])
+def test_log_coral_gradient_with_repeated_eigenvalues_and_few_rows(d):
+    source, target = pair(4, 5, d)
+    target[:, 1] = target[:, 0]  # rank-deficient
+    inputs = [x.requires_grad_() for x in (source, target)]
+    assert torch.autograd.gradcheck(lambda s, t: log_coral_loss(s, t, ridge=0.1), inputs)
+    corners = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64, requires_grad=True)
+    other = torch.randn(6, 2, dtype=torch.float64)  # the covariance of the corners is a multiple of the identity
+    assert torch.autograd.gradcheck(lambda s: log_coral_loss(s, other), corners)
+
+
+def test_log_coral_has_no_second_derivative_and_says_so():
+    source, target = (x.requires_grad_() for x in pair(4, 5, 2))
+    gradient = torch.autograd.grad(log_coral_loss(source, target), source, create_graph=True)[0]
+    with pytest.raises(RuntimeError, match="log_coral_loss has no second derivative"):
+        gradient.sum().backward()
+
+
+@given(two_samples(), st.integers(1, 4), st.data())
+def test_cmd_in_loops(samples, order, data):
+    weights = [data.draw(row_weights(len(rows))) for rows in samples]
+    low, high = -1.0, 2.0
+    moments = []
+    for rows, w in zip(samples, weights, strict=True):
+        share = [x / sum(w.tolist()) for x in w.tolist()]
+        columns = rows.mT.tolist()
+        means = [sum(s * x for s, x in zip(share, column, strict=True)) for column in columns]
+        central = [
+            [
+                sum(s * (x - mean) ** k for s, x in zip(share, column, strict=True))
+                for column, mean in zip(columns, means, strict=True)
+            ]
+            for k in range(2, order + 1)
+        ]
+        moments.append([means, *map(central, range(2, order + 1))])
+    expected = sum(
+        math.dist(first, second) / (high - low) ** k for k, (first, second) in enumerate(zip(*moments, strict=True), 1)
+    )
+    value = cmd_loss(*samples, order=order, interval=(low, high), source_weights=weights[0], target_weights=weights[1])
+    assert value.item() == pytest.approx(expected, rel=1e-9, abs=1e-7)
+
+
+def test_cmd_of_a_translation_and_of_permuted_columns():
+    source = torch.rand(9, 3, dtype=torch.float64)
+    assert cmd_loss(source, source + torch.tensor([3.0, 0, 4])).item() == pytest.approx(5)
+    shuffled = torch.stack([source[:, 0], source[:, 1].roll(1), source[:, 2].roll(2)], dim=1)
+    assert cmd_loss(source, shuffled).item() == pytest.approx(0, abs=1e-12)
+
+
+@given(two_samples(), st.integers(1, 4), st.booleans(), st.data())
+def test_homm_over_all_entries_of_the_tensor(samples, order, centred, data):
+    weights = [data.draw(row_weights(len(rows))) for rows in samples]
+    tensors = []
+    for rows, w in zip(samples, weights, strict=True):
+        x, share = rows.numpy(), (w / w.sum()).numpy()
+        x = x - share @ x if centred else x
+        moment = share
+        for _ in range(order):
+            moment = np.einsum("n...,nk->n...k", moment, x)
+        tensors.append(moment.sum(0))
+    expected = np.square(tensors[0] - tensors[1]).mean()
+    value = homm_loss(*samples, order=order, centred=centred, source_weights=weights[0], target_weights=weights[1])
+    assert value.item() == pytest.approx(expected, rel=1e-8, abs=1e-6 * max(1, np.abs(tensors).max() ** 2))
+
+
+def test_homm_of_low_orders_is_the_mean_and_the_covariance():
+    source, target = pair(6, 6, 3)
+    torch.testing.assert_close(homm_loss(source, target, order=1, centred=False), mean_loss(source, target) / 3)
+    biased = 4 * coral_loss(source, target) * (5 / 6) ** 2
+    torch.testing.assert_close(homm_loss(source, target, order=2), biased)
+
+
+@given(two_samples(min_rows=2), st.data())
+def test_integer_weights_equal_repetition(samples, data):
+    times = data.draw(counts(len(samples[0])))
+    for loss in (cmd_loss, homm_loss):
+        repeated = loss(samples[0].repeat_interleave(times, dim=0), samples[1])
+        weighted = loss(*samples, source_weights=times.double())
+        torch.testing.assert_close(weighted, repeated, atol=1e-6 * (1 + repeated.abs().item()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [cmd_loss, homm_loss])
+def test_gradcheck(loss):
+    inputs = [x.requires_grad_() for x in (*pair(4, 5, 2), torch.rand(4, dtype=torch.float64) + 0.1)]
+    assert torch.autograd.gradcheck(lambda s, t, w: loss(s, t, source_weights=w), inputs)
+
+
+ROWS = torch.ones(3, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: log_coral_loss(ROWS, ROWS, ridge=0.0), ValueError, "ridge must be positive and finite, got 0"),
+        (lambda: log_coral_loss(ROWS[:1], ROWS), ValueError, "source must have at least 2 rows, got 1"),
+        (lambda: cmd_loss(ROWS, ROWS, order=0), ValueError, "order must be at least 1, got 0"),
+        (lambda: cmd_loss(ROWS, ROWS, order=2.5), TypeError, "order must be an integer, got float"),
+        (lambda: cmd_loss(ROWS, ROWS, interval=(1, 1)), ValueError, r"interval must be \(a, b\) with a < b"),
+        (lambda: cmd_loss(ROWS, ROWS, interval=3), TypeError, r"interval must be a pair \(a, b\), got 3"),
+        (lambda: homm_loss(ROWS, ROWS, order=0), ValueError, "order must be at least 1, got 0"),
+    ],
+)
+def test_errors_say_what_was_expected(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
