@@ -117,7 +117,7 @@ def test_cmd_in_loops(samples, order, data):
             ]
             for k in range(2, order + 1)
         ]
-        moments.append([means, *map(central, range(2, order + 1))])
+        moments.append([means, *central])
     expected = sum(
         math.dist(first, second) / (high - low) ** k for k, (first, second) in enumerate(zip(*moments, strict=True), 1)
     )
