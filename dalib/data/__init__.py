@@ -7,15 +7,13 @@ from dalib.data.feature_file import feature_file
 from dalib.data.image_folder import image_folder
 from dalib.data.image_list import image_list
 from dalib.data.images import ImageFiles
-from dalib.data.manifest import OFFICE31_CLASSES, OFFICE31_COUNTS, check_office31
+from dalib.data.manifest import check_office31
 from dalib.data.office31 import office31
 from dalib.data.pictograms import pictograms
 from dalib.data.transforms import ImageTransform
 from dalib.data.weighted import with_weights
 
 __all__ = [
-    "OFFICE31_CLASSES",
-    "OFFICE31_COUNTS",
     "Domain",
     "DomainSet",
     "ImageFiles",

@@ -81,6 +81,21 @@ class RowBatches:
 
     ``state_dict()`` is where the iterator stands that moved last. After ``load_state_dict()`` the next ``iter()``
     goes on from there, in the middle of an epoch too; every later one begins an epoch.
+
+    Args:
+        inputs: The rows.
+        labels: Class indices, shape ``(n,)``, or ``None``.
+        weights: One weight a row, shape ``(n,)``, or ``None``.
+        batch_size: Rows a batch.
+        seed: Seed of order and augmentation.
+        device: Where the batches lie.
+        training: Whether to shuffle, augment and drop the incomplete batch.
+
+    Example:
+        >>> rows = row_batches(TensorInputs(torch.zeros(6, 1)), batch_size=2)
+        >>> first = next(iter(rows))
+        >>> rows.state_dict()
+        {'epoch': 0, 'position': 1}
     """
 
     def __init__(

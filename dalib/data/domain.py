@@ -18,7 +18,12 @@ from dalib import _checks
 
 @runtime_checkable
 class Inputs(Protocol):
-    """Rows that a model takes: whatever has these three methods, such as a feature matrix or a list of image files."""
+    """Rows that a model takes: whatever has these three methods, such as a feature matrix or a list of image files.
+
+    Example:
+        >>> isinstance(TensorInputs(torch.zeros(2, 3)), Inputs), isinstance(torch.zeros(2, 3), Inputs)
+        (True, False)
+    """
 
     def __len__(self) -> int:
         """Number of rows."""

@@ -30,6 +30,9 @@ OFFICE31_COUNTS = MappingProxyType({
 def check_office31(domain_set: DomainSet) -> None:
     """Raise unless ``domain_set`` has the domains, the classes and the number of rows a class of Office-31 [1]_.
 
+    Args:
+        domain_set: What a reader returned.
+
     Raises:
         ValueError: Naming every domain and class that differs.
 

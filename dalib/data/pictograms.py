@@ -63,6 +63,12 @@ def pictograms(*, rows: int | Mapping[str, int] | None = None, seed: int = 0) ->
     This is a test bench for code and for understanding. It ranks no method for real data: the pictures are synthetic
     and small, and all shift is of one simple kind.
 
+    The difficulty was set by changing pose, texture, contrast, noise and the number of rows, and the layers of
+    :func:`~dalib.training.backbones.small_cnn`, in one round, after a first version on which training on the labels of
+    the target reached only 52 % on held-out rows of desk. That number, the accuracies of source-only and the control,
+    and those of MMD beside them were seen on seed 0 before the drawings were fixed. No weight of a loss was tuned. With
+    the network as it stands, 350 steps and batches of 32 + 32, means of six pairs on other seeds: see the page on data.
+
     Args:
         rows: Rows of every domain, or by name of the domain; at least one a class.
             Default: 1860 of catalogue, 930 of desk, 1240 of webcam.
@@ -135,7 +141,8 @@ def _draw(labels: NDArray[np.int64], style: _Style, rng: np.random.Generator) ->
         image = _blurred(image)
     image += style.noise * rng.standard_normal(image.shape, dtype=np.float32)
     levels = np.round(np.clip(image, 0, 1) * 255)
-    return (levels / 127.5 - 1).astype(np.float32)
+    values: Array = (levels / 127.5 - 1).astype(np.float32)
+    return values
 
 
 def _objects(labels: NDArray[np.int64], style: _Style, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -185,7 +192,8 @@ def _colours(rows: int, rng: np.random.Generator) -> dict[str, Array]:
 
 def _rgb(hue: NDArray[np.float64], saturation: NDArray[np.float64], value: NDArray[np.float64]) -> Array:
     wheel = np.clip(np.abs((hue[:, None] + np.array([0, 2 / 3, 1 / 3])) % 1 * 6 - 3) - 1, 0, 1)
-    return (value[:, None] * (1 - saturation[:, None] * (1 - wheel))).astype(np.float32)
+    colours: Array = (value[:, None] * (1 - saturation[:, None] * (1 - wheel))).astype(np.float32)
+    return colours
 
 
 def _ground(rows: int, style: _Style, rng: np.random.Generator) -> Array:
@@ -201,7 +209,8 @@ def _ground(rows: int, style: _Style, rng: np.random.Generator) -> Array:
     patches = coarse.astype(np.float32).repeat(SIZE // 4, axis=-1).repeat(SIZE // 4, axis=-2)
     patches = _blurred(_blurred(patches))
     ground = level * tint * (1 + style.texture * (0.3 * stripes + 0.8 * patches))
-    return np.clip(ground, 0, 1)
+    clipped: Array = np.clip(ground, 0, 1)
+    return clipped
 
 
 def _slope(rows: int, rng: np.random.Generator) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dalib import _checks
@@ -108,7 +109,7 @@ class ImageTransform:
         return width / 2 - half_width, height / 2 - half_height, width / 2 + half_width, height / 2 + half_height
 
     def _tensor(self, image: Any, *, mirrored: bool = False) -> Tensor:
-        values = np.asarray(image, dtype=np.float32)
+        values: NDArray[Any] = np.asarray(image, dtype=np.float32)
         values = values[:, ::-1] if mirrored else values
         values = (values / 255 - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
