@@ -1,25 +1,18 @@
-"""What decides the result of a run, as text that can be hashed: configuration, data and code."""
+"""What a run is configured with, as text that can be hashed."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import hashlib
-import inspect
 import json
-import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-
-import dalib
-
-_ONLY_SHOW = {"cli", "engine", "progress", "report", "select", "table"}
-"""Modules of this folder that start or show runs and cannot change their result."""
 
 
 def describe(value: object) -> Any:
@@ -84,63 +77,6 @@ def _cell(cell: types.CellType) -> Any:
         return describe(cell.cell_contents)
     except ValueError:  # an empty cell
         return None
-
-
-def code(value: object) -> str:
-    """SHA-256 of the code behind a method: of the library, and of the user's own file where it comes from one.
-
-    Of a user's function the whole module that defines it is hashed (in a notebook: the function). What that module
-    imports from elsewhere is not followed.
-
-    Example:
-        >>> len(code(sorted))
-        64
-    """
-    sources = sorted({_source(function) for function in _functions(value)})
-    return hashlib.sha256("\n".join([library(), *sources]).encode()).hexdigest()
-
-
-def _functions(value: object) -> list[Callable[..., Any]]:
-    if isinstance(value, functools.partial):
-        return [*_functions(value.func), *_functions(value.args), *_functions(value.keywords)]
-    if isinstance(value, Mapping):
-        return [function for entry in value.values() for function in _functions(entry)]
-    if isinstance(value, list | tuple):
-        return [function for entry in value for function in _functions(entry)]
-    if isinstance(value, types.MethodType):
-        return [*_functions(value.__func__), *_functions(value.__self__)]
-    if isinstance(value, types.FunctionType | type):
-        return [value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = [getattr(value, entry.name) for entry in dataclasses.fields(value)]
-        return [type(value), *_functions(parts)]
-    return [type(value)] if hasattr(value, "__dict__") else []
-
-
-def _source(function: Callable[..., Any]) -> str:
-    module = sys.modules.get(function.__module__)
-    if module is not None and (function.__module__ == "builtins" or function.__module__.split(".")[0] == "dalib"):
-        return ""  # hashed with the library
-    file = getattr(module, "__file__", None)
-    if file is not None and file.endswith(".py") and Path(file).is_file():
-        return Path(file).read_text(encoding="utf-8")
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        compiled = getattr(function, "__code__", None)
-        return "" if compiled is None else repr((compiled.co_code, compiled.co_names, compiled.co_consts))
-
-
-@functools.cache
-def library() -> str:
-    """SHA-256 of all files of dalib that can change the result of a run."""
-    root = Path(dalib.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        if path.parent.name == "benchmark" and path.stem in _ONLY_SHOW:
-            continue
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def key(parts: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dalib.benchmark import identity
 from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate
+from dalib.benchmark.code import code
 from dalib.benchmark.environment import environment
 from dalib.benchmark.pictured import save_features
 from dalib.benchmark.record import SCHEMA, Run, file_stem, finished_run
@@ -129,7 +130,7 @@ def run_key(
         "data": scenario.fingerprint(),
         "config": identity.describe(method),
         "supervised": isinstance(method, TargetSupervised),
-        "code": identity.code([inner, dict(scores)]),
+        "code": code([inner, dict(scores)]),
         "scores": identity.describe(dict(scores)),
         "seed": seed,
         "holdout": float(holdout),

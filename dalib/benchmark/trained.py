@@ -238,7 +238,12 @@ def _optimizer(model: FeatureClassifier, objective: nn.Module, protocol: Protoco
     own = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     groups += [{"params": own, "lr": protocol.rate}] if own else []
     return torch.optim.SGD(
-        groups, lr=protocol.rate, momentum=protocol.momentum, nesterov=True, weight_decay=protocol.weight_decay
+        groups,
+        lr=protocol.rate,
+        momentum=protocol.momentum,
+        nesterov=True,
+        weight_decay=protocol.weight_decay,
+        fused=torch.device(protocol.device).type in ("cpu", "cuda"),  # one pass over the parameters instead of four
     )
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dalib.benchmark import Backbone, Protocol, backbone
-from dalib.benchmark.identity import code, describe
+from dalib.benchmark.code import code
+from dalib.benchmark.identity import describe
 
 MINE = """
 import torch

@@ -13,7 +13,13 @@ def test_the_example_prints_its_method_beside_the_built_in_ones(tmp_path, monkey
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     rows, labels = np.eye(6, dtype=np.float32).repeat(8, axis=0), np.arange(6).repeat(8)
-    content = {"classes": np.array(list("abcdef")), "amazon_x": rows, "amazon_y": labels, "webcam_x": rows, "webcam_y": labels}
+    content = {
+        "classes": np.array(list("abcdef")),
+        "amazon_x": rows,
+        "amazon_y": labels,
+        "webcam_x": rows,
+        "webcam_y": labels,
+    }
     np.savez(tmp_path / "features.npz", **content)
     monkeypatch.chdir(tmp_path)
     lines = example.main("features.npz", steps=4, seeds=2).splitlines()

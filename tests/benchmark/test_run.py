@@ -1,5 +1,6 @@
 """A run and its record: what is scored, written, served, refused."""
 
+import ast
 import json
 import math
 import os
@@ -9,9 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from dalib.benchmark import SCORES, Checkpoint, Run, identity, load_runs, run, target_supervised
+from dalib.benchmark import (
+    SCORES,
+    Checkpoint,
+    Protocol,
+    Run,
+    code,
+    identity,
+    load_runs,
+    run,
+    target_supervised,
+    trained,
+)
 from dalib.benchmark.record import write_whole
 from dalib.benchmark.run import accuracies, run_key
+from dalib.methods import dann, mcc
 from dalib.outputs import Outputs
 
 
@@ -110,18 +123,46 @@ def test_the_key_depends_on_everything_that_decides_the_numbers(domain_set, scen
 
 
 def test_the_key_changes_with_the_code_of_the_library_and_of_the_user(tmp_path, monkeypatch):
-    library = identity.code(sorted)
-    monkeypatch.setattr(identity, "library", lambda: "other")
-    assert identity.code(sorted) != library
+    library = code.code(sorted)
+    monkeypatch.setattr(code, "_statements", lambda module: "other")
+    assert code.code(sorted) != library
     monkeypatch.undo()
     path = tmp_path / "mine.py"
     monkeypatch.syspath_prepend(tmp_path)
     path.write_text("def method(task, seed):\n    return 1\n")
     import mine  # type: ignore[import-not-found]
 
-    before = identity.code(mine.method)
+    before = code.code(mine.method)
     path.write_text("SCALE = 2\ndef method(task, seed):\n    return 1\n")
-    assert identity.code(mine.method) != before
+    assert code.code(mine.method) != before
+
+
+def test_the_key_changes_with_what_a_method_reaches_and_with_nothing_else(monkeypatch):
+    methods = {recipe: trained(recipe, Protocol(steps=2)) for recipe in (dann, mcc)}
+    before = {recipe: code.code(method) for recipe, method in methods.items()}
+    assert before[dann] != before[mcc]
+    kept = code._statements
+    for module, changed in (
+        ("dalib.losses.discriminator", {dann}),
+        ("dalib.losses.mcc", {mcc}),
+        ("dalib.training.step", {dann, mcc}),
+        ("dalib.data.batches", {dann, mcc}),
+        ("dalib.validators.entropy", {dann, mcc}),
+        ("dalib.benchmark.table", set()),
+        ("dalib.methods.cdan", set()),
+    ):
+        monkeypatch.setattr(code, "_statements", lambda name, m=module: "changed" if name == m else kept(name))
+        assert {recipe for recipe, method in methods.items() if code.code(method) != before[recipe]} == changed, module
+
+
+def test_docstrings_and_comments_are_not_code(monkeypatch):
+    def statements(text):
+        monkeypatch.setattr(code, "_tree", lambda module: ast.parse(text))
+        return code._statements.__wrapped__("some.module")
+
+    plain = statements("def f(x):\n    return x + 1\n")
+    assert statements('"""Title."""\ndef f(x):\n    """Adds one."""\n    return x + 1  # one\n') == plain
+    assert statements("def f(x):\n    return x + 2\n") != plain
 
 
 def test_descriptions_are_equal_in_every_process_and_tell_configurations_apart():
