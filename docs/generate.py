@@ -1,0 +1,161 @@
+"""Write what the docs take from elsewhere: reference pages from docstrings, tables from records.
+
+``python docs/generate.py`` writes ``docs/reference/*.md`` and fills the blocks between ``<!-- table NAME -->`` and
+``<!-- end -->`` in README.md and docs/*.md. ``python docs/generate.py --check`` writes nothing and fails if a file would
+change; the tests do the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import dalib
+
+DOCS = Path(__file__).resolve().parent
+RECORDS = DOCS.parent / "benchmarks" / "results"
+SECTION = re.compile(r"^(Args|Returns|Raises|References|Example|Examples|Note|Notes|Yields|Attributes):\s*$")
+
+
+def rooms() -> list[str]:
+    """The front door and every public package."""
+    return ["dalib", *(f"dalib.{m.name}" for m in pkgutil.iter_modules(dalib.__path__) if m.ispkg and m.name[0] != "_")]
+
+
+def markdown(docstring: str) -> str:
+    """A Google-style docstring with a little reStructuredText, as Markdown."""
+    lines: list[str] = []
+    block: str | None = None
+    for line in inspect.cleandoc(docstring).splitlines():
+        section = SECTION.match(line)
+        if section:
+            lines += _closed(block)
+            block = None
+            lines += ["", f"**{section[1]}**", ""]
+            block = "example" if section[1].startswith("Example") else "section"
+            lines += ["```python"] if block == "example" else []
+        elif block == "example":
+            lines.append(line[4:])
+        elif block == "section":
+            lines += _entry(line)
+        else:
+            lines.append(line)
+    lines += _closed(block)
+    return _inline("\n".join(lines))
+
+
+def _closed(block: str | None) -> list[str]:
+    return ["```"] if block == "example" else []
+
+
+def _entry(line: str) -> list[str]:
+    entry = re.match(r"^    (\*{0,2}\w+): (.*)$", line)
+    if entry:
+        return [f"- `{entry[1]}`: {entry[2]}"]
+    reference = re.match(r"^    \.\. \[(\d+)\] (.*)$", line)
+    if reference:
+        return [f"{reference[1]}. {reference[2]}"]
+    return [line[4:] if line.startswith("    ") else line]
+
+
+def _inline(text: str) -> str:
+    text = re.sub(r"\.\. math:: (.+)", r"```math\n\1\n```", text)
+    text = re.sub(r"\.\. math::\n\n?((?:    .*\n?|\n)+)", lambda m: _math(m[1]), text)
+    text = re.sub(r":math:`([^`]+)`", r"$\1$", text)
+    text = re.sub(r":\w+:`~?([^`]+)`", lambda m: f"`{m[1].removeprefix('dalib.')}`", text)
+    text = re.sub(r"(?<!`)``([^`]+)``(?!`)", r"`\1`", text)
+    return re.sub(r" \[(\d+)\]_", r" [\1]", text)
+
+
+def _math(body: str) -> str:
+    return f"```math\n{textwrap.dedent(body).strip()}\n```\n\n"
+
+
+def reference_page(room: str) -> str:
+    """One page a room: every public name with its signature and docstring."""
+    module = importlib.import_module(room)
+    parts = [f"# {room}", "", markdown(module.__doc__ or ""), ""]
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if not (inspect.isfunction(thing) or inspect.isclass(thing)):
+            continue
+        if room == "dalib" and thing.__module__ != "dalib":
+            continue  # described in its own room
+        parts += [f"## {name}", "", "```python", f"{name}{_signature(thing)}", "```", ""]
+        parts += [markdown(inspect.getdoc(thing) or ""), ""]
+    if room == "dalib":
+        parts += ["## The front door", "", ", ".join(f"`{name}`" for name in module.__all__), ""]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
+
+
+def _signature(thing: object) -> str:
+    text = str(inspect.signature(thing))  # type: ignore[arg-type]
+    text = re.sub(r" at 0x[0-9a-f]+", "", text)
+    return re.sub(r"<(?:function|class) '?([\w.]+)'?>", r"\1", text)
+
+
+def hall_page() -> str:
+    """The modules that stand outside the rooms: carriers, composition, kernels, schedules, conditioning."""
+    parts = ["# The hall: what stands outside the rooms", ""]
+    for module in sorted(m.name for m in pkgutil.iter_modules(dalib.__path__) if not m.ispkg and m.name[0] != "_"):
+        loaded = importlib.import_module(f"dalib.{module}")
+        parts += [f"## dalib.{module}", "", markdown(loaded.__doc__ or ""), ""]
+        for name, thing in vars(loaded).items():
+            own = getattr(thing, "__module__", "") == loaded.__name__ and not name.startswith("_")
+            if own and (inspect.isfunction(thing) or inspect.isclass(thing)):
+                parts += [f"### {name}", "", "```python", f"{name}{_signature(thing)}", "```", ""]
+                parts += [markdown(inspect.getdoc(thing) or ""), ""]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
+
+
+def filled(text: str) -> str:
+    """A page whose ``<!-- table NAME -->`` blocks hold the tables of ``benchmarks/results/NAME``."""
+
+    def block(match: re.Match[str]) -> str:
+        return f"<!-- table {match[1]} -->\n{_table(match[1]).strip()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table ([\w/ .=-]+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+
+
+def _table(name: str) -> str:
+    from dalib.benchmark import load_runs, table
+
+    runs, damaged = load_runs(RECORDS / name)
+    if damaged:
+        raise SystemExit(f"damaged records: {damaged}")
+    return table(runs, style="markdown")
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Every file that this script writes, with what it should hold."""
+    for room in rooms():
+        yield DOCS / "reference" / f"{room.removeprefix('dalib.')}.md", reference_page(room)
+    yield DOCS / "reference" / "hall.md", hall_page()
+    for path in [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]:
+        yield path, filled(path.read_text(encoding="utf-8"))
+
+
+def main() -> int:
+    """Write the files, or with ``--check`` name those that would change."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if a file would change")
+    check = parser.parse_args().check
+    changed = [path for path, text in pages() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    if check:
+        sys.stderr.writelines(f"out of date: {path.relative_to(DOCS.parent)}; run: python docs/generate.py\n" for path in changed)
+        return 1 if changed else 0
+    for path, text in pages():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
