@@ -4,9 +4,18 @@ from dalib._importance import CollapsedWeightsWarning, effective_sample_size
 from dalib.weights.bbse import BBSE
 from dalib.weights.bootstrap import class_weight_intervals
 from dalib.weights.calibration import BiasCorrectedTemperature
+from dalib.weights.diagnostics import (
+    balance_table,
+    clipping_curve,
+    plot_balance,
+    plot_clipping_curve,
+    plot_weights,
+)
 from dalib.weights.domain_classifier import DomainClassifierWeights
 from dalib.weights.em import MaximumLikelihoodLabelShift
 from dalib.weights.gaussian import GaussianDensityWeights
+from dalib.weights.importance_weighted import ImportanceWeighted
+from dalib.weights.importance_weighted_cv import importance_weighted_scorer
 from dalib.weights.kde import KernelDensityWeights
 from dalib.weights.kliep import KLIEP
 from dalib.weights.kmm import KernelMeanMatching
@@ -14,6 +23,8 @@ from dalib.weights.nearest_neighbour import NearestNeighbourWeights
 from dalib.weights.rlls import RLLS
 from dalib.weights.shift_detector import ShiftDetector
 from dalib.weights.target_shift import TargetShiftWeights
+from dalib.weights.tradaboost import TrAdaBoost, TrAdaBoostR2
+from dalib.weights.two_stage_tradaboost import TwoStageTrAdaBoostR2
 from dalib.weights.ulsif import ULSIF, RuLSIF
 
 __all__ = [
@@ -25,6 +36,7 @@ __all__ = [
     "CollapsedWeightsWarning",
     "DomainClassifierWeights",
     "GaussianDensityWeights",
+    "ImportanceWeighted",
     "KernelDensityWeights",
     "KernelMeanMatching",
     "MaximumLikelihoodLabelShift",
@@ -32,6 +44,15 @@ __all__ = [
     "RuLSIF",
     "ShiftDetector",
     "TargetShiftWeights",
+    "TrAdaBoost",
+    "TrAdaBoostR2",
+    "TwoStageTrAdaBoostR2",
+    "balance_table",
     "class_weight_intervals",
+    "clipping_curve",
     "effective_sample_size",
+    "importance_weighted_scorer",
+    "plot_balance",
+    "plot_clipping_curve",
+    "plot_weights",
 ]

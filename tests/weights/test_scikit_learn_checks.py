@@ -1,8 +1,12 @@
-"""scikit-learn's own checks, on every estimator of weights through the adapter that makes a second domain of X."""
+"""scikit-learn's own checks: estimators of weights through the adapter that makes a second domain of X, others as they are.
+
+There are no exceptions; the array-API check is skipped by scikit-learn itself.
+"""
 
 import warnings
 
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from dalib.weights import (
@@ -11,10 +15,14 @@ from dalib.weights import (
     CollapsedWeightsWarning,
     DomainClassifierWeights,
     GaussianDensityWeights,
+    ImportanceWeighted,
     KernelDensityWeights,
     KernelMeanMatching,
     NearestNeighbourWeights,
     RuLSIF,
+    TrAdaBoost,
+    TrAdaBoostR2,
+    TwoStageTrAdaBoostR2,
 )
 from tests.weights.adapters import OneDomain, OneDomainPredictor
 
@@ -27,6 +35,11 @@ ESTIMATORS = [
     OneDomainPredictor(KLIEP()),
     OneDomainPredictor(RuLSIF()),
     OneDomainPredictor(ULSIF()),
+    ImportanceWeighted(LogisticRegression()),
+    ImportanceWeighted(Ridge()),
+    TrAdaBoost(),
+    TrAdaBoostR2(rounds=5),
+    TwoStageTrAdaBoostR2(stages=2, rounds=3),
 ]
 
 
