@@ -54,6 +54,16 @@ def multilinear(outputs: Outputs) -> Tensor:
     return (probs[:, :, None] * outputs.features[:, None, :]).flatten(1)
 
 
+def whole(outputs: Outputs) -> Outputs:
+    """The outputs themselves, for losses that look at features, logits and labels together.
+
+    Example:
+        >>> whole(Outputs(torch.zeros(2, 3), torch.zeros(2, 4))).logits.shape
+        torch.Size([2, 4])
+    """
+    return outputs
+
+
 class RandomizedMultilinear(nn.Module):
     r"""Random map of CDAN [1]_ whose inner products are those of :func:`multilinear` on average.
 

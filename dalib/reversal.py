@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib.outputs import Outputs
 from dalib.schedules import Schedule, Scheduled
 
 
@@ -89,3 +90,41 @@ class GradientReversal(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x``, its gradient reversed."""
         return reverse_gradient(x, self.strength())
+
+
+def reversed_logits(outputs: Outputs, strength: float | Tensor = 1.0) -> Tensor:
+    r"""The model's logits once more, with the gradient reversed between its head and its features.
+
+    A loss of them is minimised by the head and, in units of ``strength``, maximised by the features: the classifier is
+    its own adversary (DALN, OSBP, the reversal form of MCD).
+
+    Args:
+        outputs: Outputs that know their head, as a training step makes them; features ``(n, d)``.
+        strength: The factor of the reversed gradient; a number or a 0-d tensor.
+
+    Returns:
+        Shape ``(n, classes)``, equal to ``outputs.logits``.
+
+    Raises:
+        TypeError: If the outputs do not know their head.
+        ValueError: If the head's logits have another shape than those of the outputs.
+
+    Example:
+        >>> head = torch.nn.Linear(2, 3)
+        >>> features = torch.ones(1, 2, requires_grad=True)
+        >>> outputs = Outputs(features, head(features), head=head)
+        >>> reversed_logits(outputs, 0.5)[0, 0].backward()
+        >>> bool((features.grad == -0.5 * head.weight[0]).all())
+        True
+    """
+    if outputs.head is None:
+        raise TypeError(
+            "outputs must know the head of their model, got head=None; make them by outputs_of(model, batch) with a model "
+            "that has an attribute head, such as FeatureClassifier, or pass Outputs(..., head=...)"
+        )
+    logits = outputs.head(reverse_gradient(outputs.features, strength))
+    if logits.shape != outputs.logits.shape:
+        raise ValueError(
+            f"outputs.head must map features to logits of shape {tuple(outputs.logits.shape)}, got {tuple(logits.shape)}"
+        )
+    return logits
