@@ -89,3 +89,16 @@ def median_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tens
     shares = torch.ones_like(rows[:, 0]) if weights is None else weights.detach().to(rows.dtype)
     mass = (shares[first] * shares[second])[order].double().cumsum(dim=0)
     return distances[torch.searchsorted(mass, mass[-1:] / 2).clamp_max(len(distances) - 1)].squeeze(0)
+
+
+def roots(squares: Tensor) -> Tensor:
+    """Square roots whose derivative at zero is taken as zero.
+
+    Example:
+        >>> x = torch.tensor([0.0, 4.0], requires_grad=True)
+        >>> roots(x).sum().backward()
+        >>> x.grad
+        tensor([0.0000, 0.2500])
+    """
+    positive = squares > 0
+    return squares.where(positive, 1).sqrt().where(positive, 0)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
-from dalib.distances import mean_squared_distance, median_squared_distance, squared_distances
+from dalib.distances import mean_squared_distance, median_squared_distance, roots, squared_distances
 
 __all__ = [
     "SCALES",
@@ -247,8 +247,7 @@ class Laplacian(_OneBandwidth):
     """
 
     def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
-        apart = distances > 0
-        return torch.exp(torch.where(apart, torch.where(apart, distances, 1).sqrt(), 0) / -variance.sqrt())
+        return torch.exp(roots(distances) / -variance.sqrt())
 
 
 @dataclass(frozen=True)

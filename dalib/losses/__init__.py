@@ -9,19 +9,25 @@ from dalib.losses.classifier_discrepancy import ClassifierDiscrepancyLoss, class
 from dalib.losses.cmd import CMDLoss, cmd_loss
 from dalib.losses.coral import CORALLoss, coral_loss
 from dalib.losses.discriminator import DomainDiscriminator
+from dalib.losses.energy import EnergyLoss, energy_loss
 from dalib.losses.entropy import EntropyLoss, entropy_loss
 from dalib.losses.entropy_conditioned import EntropyConditionedLoss
+from dalib.losses.exact_transport import ExactTransportLoss, exact_transport_loss
 from dalib.losses.homm import HoMMLoss, homm_loss
 from dalib.losses.linear_time_mmd import LinearTimeMMDLoss, linear_time_mmd_loss
 from dalib.losses.log_coral import LogCORALLoss, log_coral_loss
 from dalib.losses.margin_disparity import MarginDisparityLoss, margin_disparity_loss
+from dalib.losses.max_sliced_wasserstein import MaxSlicedWassersteinLoss, max_sliced_wasserstein_loss
 from dalib.losses.mcc import MCCLoss, mcc_loss
 from dalib.losses.mean import MeanLoss, mean_loss
 from dalib.losses.mmd import MMDLoss, mmd_loss
 from dalib.losses.nuclear_wasserstein import NuclearWassersteinLoss, nuclear_wasserstein_loss
+from dalib.losses.sinkhorn import SinkhornLoss, sinkhorn_loss
 from dalib.losses.sliced_discrepancy import SlicedDiscrepancyLoss, sliced_discrepancy_loss
+from dalib.losses.sliced_wasserstein import SlicedWassersteinLoss, sliced_wasserstein_loss
 from dalib.losses.two_sample import MMDTest, mmd_test
 from dalib.losses.unbiased_mmd import UnbiasedMMDLoss, unbiased_mmd_loss
+from dalib.losses.wasserstein_critic import WassersteinCriticLoss
 
 __all__ = [
     "BatchSpectralLoss",
@@ -32,8 +38,10 @@ __all__ = [
     "ClassifierDiscrepancyLoss",
     "DomainAdversarialLoss",
     "DomainDiscriminator",
+    "EnergyLoss",
     "EntropyConditionedLoss",
     "EntropyLoss",
+    "ExactTransportLoss",
     "HoMMLoss",
     "LinearTimeMMDLoss",
     "LogCORALLoss",
@@ -41,10 +49,14 @@ __all__ = [
     "MMDLoss",
     "MMDTest",
     "MarginDisparityLoss",
+    "MaxSlicedWassersteinLoss",
     "MeanLoss",
     "NuclearWassersteinLoss",
+    "SinkhornLoss",
     "SlicedDiscrepancyLoss",
+    "SlicedWassersteinLoss",
     "UnbiasedMMDLoss",
+    "WassersteinCriticLoss",
     "batch_spectral_loss",
     "block_mmd_loss",
     "class_adversarial_loss",
@@ -52,16 +64,21 @@ __all__ = [
     "cmd_loss",
     "coral_loss",
     "domain_adversarial_loss",
+    "energy_loss",
     "entropy_loss",
+    "exact_transport_loss",
     "homm_loss",
     "linear_time_mmd_loss",
     "log_coral_loss",
     "margin_disparity_loss",
+    "max_sliced_wasserstein_loss",
     "mcc_loss",
     "mean_loss",
     "mmd_loss",
     "mmd_test",
     "nuclear_wasserstein_loss",
+    "sinkhorn_loss",
     "sliced_discrepancy_loss",
+    "sliced_wasserstein_loss",
     "unbiased_mmd_loss",
 ]

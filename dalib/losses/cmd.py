@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from dalib import _checks
 from dalib._moments import centred
 from dalib._precision import float32_island
+from dalib.distances import roots
 from dalib.row_weights import shares
 
 
@@ -72,9 +73,7 @@ def cmd_loss(
 
 
 def _norm(x: Tensor) -> Tensor:
-    squares = (x * x).sum()
-    positive = squares > 0
-    return squares.where(positive, 1).sqrt().where(positive, 0)
+    return roots((x * x).sum())
 
 
 def _length(interval: tuple[float, float]) -> float:

@@ -1,0 +1,253 @@
+"""Optimal transport between weighted samples: on the line by sorting, between small samples exactly, entropic by scaling."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dalib import _checks
+
+
+def squared_wasserstein_on_lines(
+    source: Tensor, target: Tensor, source_shares: Tensor | None = None, target_shares: Tensor | None = None
+) -> Tensor:
+    """The squared 2-Wasserstein distances of samples on several lines, by the quantile coupling.
+
+    Args:
+        source: Positions, shape ``(lines, n)``.
+        target: Positions, shape ``(lines, m)``.
+        source_shares: Shares of the source points, shape ``(n,)``, summing to one; both ``None`` for equal ones.
+        target_shares: Same for the target points, shape ``(m,)``.
+
+    Returns:
+        Shape ``(lines,)``.
+
+    Example:
+        >>> squared_wasserstein_on_lines(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0]]))  # both points move by 1
+        tensor([1.])
+    """
+    (x, x_order), (y, y_order) = source.sort(dim=1), target.sort(dim=1)
+    if source_shares is None or target_shares is None:
+        if x.shape[1] == y.shape[1]:
+            return (x - y).square().mean(dim=1)
+        # One coupling for all lines. Whole numbers, so that the quantiles of both samples meet exactly.
+        n, m = x.shape[1], y.shape[1]
+        ends_x = torch.arange(1, n + 1, device=x.device) * m
+        ends_y = torch.arange(1, m + 1, device=x.device) * n
+        ends, i, j = _coupling(ends_x[None], ends_y[None])
+        mass = torch.diff(ends, prepend=ends.new_zeros(1, 1)).to(x.dtype) / (n * m)
+        return ((x[:, i[0]] - y[:, j[0]]).square() * mass).sum(dim=1)
+    ends_x, ends_y = source_shares[x_order].cumsum(dim=1), target_shares[y_order].cumsum(dim=1)
+    ends, i, j = _coupling(ends_x, ends_y)
+    mass = torch.diff(ends, prepend=torch.zeros_like(ends[:, :1]))
+    return ((x.gather(1, i) - y.gather(1, j)).square() * mass).sum(dim=1)
+
+
+def slopes_on_lines(x: Tensor, y: Tensor, a: Tensor, b: Tensor, lines: Tensor) -> Tensor:
+    """Half the derivatives of the squared Wasserstein distances on lines by their directions.
+
+    Args:
+        x: Source rows, shape ``(n, d)``.
+        y: Target rows, shape ``(m, d)``.
+        a: Shares of the source rows, shape ``(n,)``.
+        b: Shares of the target rows, shape ``(m,)``.
+        lines: Directions, shape ``(lines, d)``.
+
+    Returns:
+        Shape ``(lines, d)``.
+
+    Example:
+        >>> one = torch.ones(1)
+        >>> slopes_on_lines(torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2), one, one, torch.tensor([[1.0, 0.0]]))
+        tensor([[1., 2.]])
+    """
+    (p, i), (q, j) = (lines @ x.mT).sort(dim=1), (lines @ y.mT).sort(dim=1)
+    ends, of_x, of_y = _coupling(a[i].cumsum(dim=1), b[j].cumsum(dim=1))
+    moved = torch.diff(ends, prepend=torch.zeros_like(ends[:, :1])) * (p.gather(1, of_x) - q.gather(1, of_y))
+    on_x = torch.zeros_like(p).scatter_add(1, i.gather(1, of_x), moved)
+    on_y = torch.zeros_like(q).scatter_add(1, j.gather(1, of_y), moved)
+    return on_x @ x - on_y @ y
+
+
+def _coupling(ends_x: Tensor, ends_y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the pieces of the quantile coupling end, and which point of each sample every piece belongs to."""
+    ends = torch.cat([ends_x, ends_y], dim=1).sort(dim=1).values
+    of_x = torch.searchsorted(ends_x.detach().contiguous(), ends.detach()).clamp_max(ends_x.shape[1] - 1)
+    of_y = torch.searchsorted(ends_y.detach().contiguous(), ends.detach()).clamp_max(ends_y.shape[1] - 1)
+    return ends, of_x, of_y
+
+
+def exact_coupling(cost: Tensor, source_shares: Tensor, target_shares: Tensor) -> Tensor:
+    """The transport plan of the least total cost, by POT where it is installed and else by SciPy.
+
+    SciPy solves equal samples as an assignment and others as a linear programme, which is slower.
+
+    Args:
+        cost: Shape ``(n, m)``.
+        source_shares: Shape ``(n,)``, summing to one.
+        target_shares: Shape ``(m,)``, summing to one.
+
+    Returns:
+        Shape ``(n, m)``, outside the graph; its sums are the shares.
+
+    Example:
+        >>> half = torch.tensor([0.5, 0.5])
+        >>> exact_coupling(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), half, half)
+        tensor([[0.0000, 0.5000],
+                [0.5000, 0.0000]])
+    """
+    costs = cost.detach().double().cpu().numpy()
+    a, b = (shares.detach().double().cpu().numpy() for shares in (source_shares, target_shares))
+    a, b = a / a.sum(), b / b.sum()
+    plan = _solve(costs, a, b)
+    return torch.from_numpy(plan).to(dtype=cost.dtype, device=cost.device)
+
+
+def _solve(
+    costs: NDArray[np.float64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    n, m = costs.shape
+    if n == m and np.allclose(a, 1 / n, rtol=1e-12) and np.allclose(b, 1 / m, rtol=1e-12):
+        from scipy.optimize import linear_sum_assignment
+
+        rows, columns = linear_sum_assignment(costs)
+        plan = np.zeros((n, m))
+        plan[rows, columns] = 1 / n
+        return plan
+    try:
+        import ot
+    except ImportError:
+        return _linear_programme(costs, a, b)
+    return np.asarray(ot.emd(a, b, costs), dtype=np.float64)
+
+
+def _linear_programme(
+    costs: NDArray[np.float64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    from scipy.optimize import linprog
+    from scipy.sparse import eye, kron, vstack
+
+    n, m = costs.shape
+    sums = vstack([kron(eye(n), np.ones((1, m))), kron(np.ones((1, n)), eye(m))]).tocsr()
+    # One sum follows from the others; left in, rounding could make the programme infeasible.
+    totals = np.concatenate([a, b])[:-1]
+    found = linprog(costs.ravel(), A_eq=sums[:-1], b_eq=totals, method="highs")  # type: ignore[call-overload]
+    return np.asarray(found.x, dtype=np.float64).reshape(n, m)
+
+
+class Potentials(NamedTuple):
+    """The dual solution of entropic transport."""
+
+    source: Tensor
+    """Shape ``(n,)``."""
+    target: Tensor
+    """Shape ``(m,)``."""
+
+
+@torch.no_grad()
+def entropic_potentials(
+    cost: Tensor, a: Tensor, b: Tensor, epsilon: Tensor, *, iterations: int, tolerance: float
+) -> Potentials:
+    r"""Potentials of :math:`\min_P \langle P, C \rangle + \varepsilon\, \mathrm{KL}(P | a b^\top)` by Sinkhorn's iteration.
+
+    It scales the rows and columns of :math:`e^{-C/\varepsilon}`, two matrix-vector products an iteration, after taking
+    out the smallest cost of each row and column. If that underflows and does not converge, or where values must not be
+    read (CUDA, ``torch.compile``, ``torch.func``), it works with logarithms. It stops when the sums of the plan differ from the
+    shares by ``tolerance`` in total, looked at every tenth iteration (where values may be read).
+
+    Args:
+        cost: Shape ``(n, m)``.
+        a: Shares of the rows, shape ``(n,)``.
+        b: Shares of the columns, shape ``(m,)``.
+        epsilon: Scalar tensor, positive.
+        iterations: The largest number of iterations.
+        tolerance: The total difference at which it stops.
+
+    Returns:
+        The potentials.
+
+    Example:
+        >>> half = torch.tensor([0.5, 0.5])
+        >>> cost = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+        >>> f, g = entropic_potentials(cost, half, half, torch.tensor(1.0), iterations=100, tolerance=1e-6)
+        >>> plan = half[:, None] * half * torch.exp(f[:, None] + g - cost)
+        >>> plan[0, 1] * 2  # e^-1 / (1 + e^-1)
+        tensor(0.2689)
+    """
+    if _checks.values_are_checked(cost):
+        found = _by_scaling(cost, a, b, epsilon, iterations, tolerance)
+        if found is not None:
+            return found
+    return _by_logarithms(cost, a, b, epsilon, iterations, tolerance)
+
+
+def _by_scaling(
+    cost: Tensor, a: Tensor, b: Tensor, epsilon: Tensor, iterations: int, tolerance: float
+) -> Potentials | None:
+    row_least = cost.amin(dim=1)
+    reduced = cost - row_least[:, None]
+    column_least = reduced.amin(dim=0)
+    kernel = torch.exp((reduced - column_least) / -epsilon)
+    kernel_t = kernel.mT.contiguous()
+    v = torch.ones_like(b)
+    u, error = v, float("inf")
+    for iteration in range(iterations):
+        u = 1 / torch.mv(kernel, b * v)
+        sums = torch.mv(kernel_t, a * u)
+        if iteration % 10 == 9 or iteration == iterations - 1:
+            # With u just scaled the sums of the rows are right; what is left to be right is the sums of the columns.
+            error = float((b * (v * sums - 1).abs()).sum())
+            if error <= tolerance:
+                break
+        v = 1 / sums
+    f, g = epsilon * u.log() + row_least, epsilon * v.log() + column_least
+    lost = error > max(tolerance, 1e-3) and bool(kernel.amin() == 0)  # an entry that became zero may be what is missing
+    return None if lost or not bool(torch.isfinite(f).all() & torch.isfinite(g).all()) else Potentials(f, g)
+
+
+def _by_logarithms(
+    cost: Tensor, a: Tensor, b: Tensor, epsilon: Tensor, iterations: int, tolerance: float
+) -> Potentials:
+    readable = _checks.values_are_checked(cost)
+    log_a, log_b = a.log(), b.log()
+    f, g = torch.zeros_like(a), torch.zeros_like(b)
+    for iteration in range(iterations):
+        f = -epsilon * torch.logsumexp((g - cost) / epsilon + log_b, dim=1)
+        new = -epsilon * torch.logsumexp((f[:, None] - cost) / epsilon + log_a[:, None], dim=0)
+        if (
+            readable
+            and iteration % 10 == 9
+            and float((b * (torch.exp((g - new) / epsilon) - 1).abs()).sum()) <= tolerance
+        ):
+            break
+        g = new
+    return Potentials(f, g)
+
+
+@torch.no_grad()
+def symmetric_potential(cost: Tensor, a: Tensor, epsilon: Tensor, *, iterations: int, tolerance: float) -> Tensor:
+    """The potential of a sample to itself, which is one for both sides; averaged iterations find it in a few steps.
+
+    Example:
+        >>> half = torch.tensor([0.5, 0.5])
+        >>> cost = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+        >>> symmetric_potential(cost, half, torch.tensor(1.0), iterations=100, tolerance=1e-6)[0]  # -log((1+1/e)/2) / 2
+        tensor(0.1899)
+    """
+    readable = _checks.values_are_checked(cost)
+    kernel = torch.exp(cost / -epsilon)  # its diagonal is one, so no sum underflows
+    u = torch.ones_like(a)
+    for iteration in range(iterations):
+        scaled = u * torch.mv(kernel, a * u)  # the sums of the plan, in units of the shares
+        if readable and iteration % 10 == 9 and float((a * (scaled - 1).abs()).sum()) <= tolerance:
+            break
+        u = torch.where(a > 0, u / scaled.sqrt(), 1)  # a row that does not count may be too far away to be scaled
+    return epsilon * u.log()
