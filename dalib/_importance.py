@@ -9,7 +9,18 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class CollapsedWeightsWarning(UserWarning):
-    """A few rows carry nearly all the weight: what is fitted with these weights rests on those rows alone."""
+    """A few rows carry nearly all the weight: what is fitted with these weights rests on those rows alone.
+
+    Args:
+        message: Names the effective sample size and the remedy.
+
+    Example:
+        >>> with warnings.catch_warnings():  # to stop there instead
+        ...     warnings.simplefilter("error", CollapsedWeightsWarning)
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 def effective_sample_size(weights: ArrayLike) -> float:

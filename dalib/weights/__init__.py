@@ -27,26 +27,26 @@ from dalib.weights.tradaboost import TrAdaBoost, TrAdaBoostR2
 from dalib.weights.two_stage_tradaboost import TwoStageTrAdaBoostR2
 from dalib.weights.ulsif import ULSIF, RuLSIF
 
-__all__ = [
+__all__ = [  # noqa: RUF022 (sorted plainly, as a test wants it)
     "BBSE",
-    "KLIEP",
-    "RLLS",
-    "ULSIF",
     "BiasCorrectedTemperature",
     "CollapsedWeightsWarning",
     "DomainClassifierWeights",
     "GaussianDensityWeights",
     "ImportanceWeighted",
+    "KLIEP",
     "KernelDensityWeights",
     "KernelMeanMatching",
     "MaximumLikelihoodLabelShift",
     "NearestNeighbourWeights",
+    "RLLS",
     "RuLSIF",
     "ShiftDetector",
     "TargetShiftWeights",
     "TrAdaBoost",
     "TrAdaBoostR2",
     "TwoStageTrAdaBoostR2",
+    "ULSIF",
     "balance_table",
     "class_weight_intervals",
     "clipping_curve",

@@ -139,6 +139,11 @@ def plot_weights(weights: ArrayLike, *, ax: Any = None) -> Any:
     Args:
         weights: One weight a row, shape ``(n,)``.
         ax: Axes to draw on. Default: new ones.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> plot_weights([1.0, 1.0, 2.0], ax=Figure().subplots()).get_title()  # 16 / 6
+        'effective sample size 3 of 3'
     """
     w = _importance.row_weights(weights, "weights")
     w = w / w.mean()
@@ -156,6 +161,11 @@ def plot_clipping_curve(curve: ClippingCurve, *, ax: Any = None) -> Any:
     Args:
         curve: From :func:`clipping_curve`.
         ax: Axes to draw on. Default: new ones.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> plot_clipping_curve(clipping_curve([0.0, 1.0, 3.0]), ax=Figure().subplots()).get_ylabel()
+        'effective sample size'
     """
     ax = _axes(ax)
     ax.plot(curve.caps, curve.effective_sample_sizes, color="C0")
@@ -172,6 +182,12 @@ def plot_balance(balance: Balance, *, ax: Any = None) -> Any:
     Args:
         balance: From :func:`balance_table`.
         ax: Axes to draw on. Default: new ones.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> table = balance_table([[0.0], [2.0]], [[1.0], [3.0]], [1.0, 3.0])
+        >>> plot_balance(table, ax=Figure().subplots()).get_xlabel()
+        'standardised mean difference'
     """
     ax = _axes(ax)
     order = np.argsort(np.abs(balance.before))
