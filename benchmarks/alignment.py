@@ -19,7 +19,7 @@ from sklearn.model_selection import cross_val_score
 from dalib import Outputs, coral_loss, joint_forward, mcc_loss, mmd_loss, multilinear, separate_forward
 from dalib.benchmark import Protocol, scenarios, trained
 from dalib.data import office31
-from dalib.methods import control, cdan, dan, dann, deep_coral, mcc
+from dalib.methods import cdan, control, dan, dann, deep_coral, mcc
 
 OUT = Path(__file__).parent / "results" / "alignment.json"
 METHODS = {"control": control, "dan": dan, "deep_coral": deep_coral, "dann": dann, "cdan": cdan, "mcc": mcc}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 import sys
@@ -121,7 +122,20 @@ def filled(text: str) -> str:
     def block(match: re.Match[str]) -> str:
         return f"<!-- table {match[1]} -->\n{_table(match[1]).strip()}\n<!-- end -->"
 
-    return re.sub(r"<!-- table ([\w/ .=-]+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+    text = re.sub(r"<!-- table ([\w/ .=-]+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+    return re.sub(r"<!-- alignment -->\n.*?<!-- end -->", lambda _: _alignment(), text, flags=re.DOTALL)
+
+
+def _alignment() -> str:
+    """What the terms did to the features, from ``benchmarks/results/alignment.json``."""
+    rows = json.loads((RECORDS / "alignment.json").read_text(encoding="utf-8"))["rows"]
+    names = list(rows[0])
+    lines = [f"| {' | '.join(name.replace('_', ' ') for name in names)} |"]
+    lines.append("|" + " --- |" * 3 + " ---: |" * (len(names) - 3))
+    lines += [
+        f"| {' | '.join(row[n] if isinstance(row[n], str) else f'{row[n]:.3f}' for n in names)} |" for row in rows
+    ]
+    return "\n".join(["<!-- alignment -->", *lines, "<!-- end -->"])
 
 
 def _table(name: str) -> str:
@@ -149,7 +163,9 @@ def main() -> int:
     check = parser.parse_args().check
     changed = [path for path, text in pages() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if check:
-        sys.stderr.writelines(f"out of date: {path.relative_to(DOCS.parent)}; run: python docs/generate.py\n" for path in changed)
+        sys.stderr.writelines(
+            f"out of date: {path.relative_to(DOCS.parent)}; run: python docs/generate.py\n" for path in changed
+        )
         return 1 if changed else 0
     for path, text in pages():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,15 @@ from torch.utils.data import DataLoader, TensorDataset
 from transformers import ResNetConfig, ResNetModel
 
 import dalib
-from dalib import Align, DomainAdversarialLoss, DomainDiscriminator, MMDLoss, Objective, sigmoid_ramp, source_cross_entropy
+from dalib import (
+    Align,
+    DomainAdversarialLoss,
+    DomainDiscriminator,
+    MMDLoss,
+    Objective,
+    sigmoid_ramp,
+    source_cross_entropy,
+)
 from dalib.weights import DomainClassifierWeights
 
 torch.manual_seed(0)

@@ -10,7 +10,7 @@ backbone, head = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU()), t
 optimizer = torch.optim.SGD([*backbone.parameters(), *head.parameters()], lr=0.1)
 mmd = dalib.MMDLoss()  # the first line
 
-for step in range(100):
+for _ in range(100):
     source_features, target_features = backbone(source), backbone(target)
     loss = torch.nn.functional.cross_entropy(head(source_features), labels)
     loss = loss + 5 * mmd(source_features, target_features)  # the second line

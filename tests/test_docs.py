@@ -1,0 +1,32 @@
+"""The docs hold what docstrings and records say, and their links lead somewhere."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_generated_pages_and_tables_are_up_to_date():
+    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    stale = [path for path, text in generate["pages"]() if not path.is_file() or path.read_text("utf-8") != text]
+    assert not stale, f"run: python docs/generate.py ({[str(path.relative_to(ROOT)) for path in stale]})"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text("utf-8")):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_record_is_whole():
+    from dalib.benchmark import load_runs
+
+    for folder in sorted({path.parent for path in (ROOT / "benchmarks" / "results").rglob("*__*.json")}):
+        runs, damaged = load_runs(folder)
+        assert runs
+        assert not damaged
