@@ -1,0 +1,53 @@
+"""The share of each row in the mean of each class."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dalib import _checks
+from dalib.row_weights import shares
+
+
+def memberships(labels: Tensor, classes: int, rows: Tensor, name: str) -> Tensor:
+    """One-hot rows of class indices, in the dtype of ``rows``.
+
+    Example:
+        >>> memberships(torch.tensor([1]), 2, torch.zeros(1, 3), "labels")
+        tensor([[0., 1.]])
+    """
+    _checks.labels(labels, classes, rows, name)
+    return F.one_hot(labels.long(), classes).to(rows.dtype)
+
+
+def class_shares(members: Tensor, weights: Tensor | None, name: str) -> Tensor:
+    """Memberships rescaled so that each class sums to one over the rows; zeros for a class without any.
+
+    Args:
+        members: How far each row belongs to each class, shape ``(n, classes)``, not negative.
+        weights: One weight a row, shape ``(n,)``.
+        name: What the weights are called in error messages.
+
+    Returns:
+        Shape ``(n, classes)``.
+
+    Example:
+        >>> class_shares(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), None, "weights")
+        tensor([[0.5000, 0.0000],
+                [0.5000, 0.0000]])
+    """
+    mass = members * shares(members, weights, name)[:, None]
+    totals = mass.sum(dim=0)
+    return torch.where(totals > 0, mass / torch.where(totals > 0, totals, 1), 0)
+
+
+def present(members: Tensor, weights: Tensor | None) -> Tensor:
+    """Which classes have a row that counts, shape ``(classes,)``, for one-hot memberships.
+
+    Example:
+        >>> present(torch.tensor([[0.0, 1.0]]), None)
+        tensor([False,  True])
+    """
+    counted = members if weights is None else members * (weights > 0)[:, None]
+    return (counted > 0).any(dim=0)
