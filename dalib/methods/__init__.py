@@ -6,33 +6,59 @@ What a paper fixes for itself (weight, temperature, schedule) is a named default
 
 from collections.abc import Callable
 
-from dalib.methods.cdan import cdan
+from dalib.methods.adda import adda
+from dalib.methods.bsp import bsp
+from dalib.methods.cdan import cdan, cdan_e
 from dalib.methods.control import control
+from dalib.methods.daan import daan
+from dalib.methods.daln import daln
 from dalib.methods.dan import dan
 from dalib.methods.dann import dann
 from dalib.methods.deep_coral import deep_coral
+from dalib.methods.domain_confusion import domain_confusion
 from dalib.methods.importance_weighted import importance_weighted
+from dalib.methods.mada import mada
 from dalib.methods.mcc import mcc
+from dalib.methods.mcd import mcd
+from dalib.methods.mcd_reversal import mcd_reversal
+from dalib.methods.mdd import mdd
 from dalib.methods.source_only import source_only
+from dalib.methods.swd_mcd import swd_mcd
 from dalib.objective import Objective
 
 Recipe = Callable[..., Objective]
 """``recipe(features, classes, steps, **options) -> Objective``."""
 
 RECIPES: dict[str, Recipe] = {
-    recipe.__name__: recipe for recipe in (source_only, control, importance_weighted, dan, deep_coral, dann, cdan, mcc)
+    recipe.__name__: recipe
+    for recipe in (
+        *(source_only, control, importance_weighted, dan, deep_coral, mcc),
+        *(dann, cdan, cdan_e, mdd, bsp, daln, daan, mada, domain_confusion),
+        *(adda, mcd, mcd_reversal, swd_mcd),
+    )
 }
 """The recipes by name, for command lines and tables."""
 
 __all__ = [
     "RECIPES",
     "Recipe",
+    "adda",
+    "bsp",
     "cdan",
+    "cdan_e",
     "control",
+    "daan",
+    "daln",
     "dan",
     "dann",
     "deep_coral",
+    "domain_confusion",
     "importance_weighted",
+    "mada",
     "mcc",
+    "mcd",
+    "mcd_reversal",
+    "mdd",
     "source_only",
+    "swd_mcd",
 ]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dalib.conditioning import RandomizedMultilinear, multilinear
+from collections.abc import Callable
+
+from torch import Tensor
+
+from dalib.conditioning import RandomizedMultilinear, multilinear, whole
 from dalib.losses import DomainAdversarialLoss, DomainDiscriminator
+from dalib.losses.entropy_conditioned import EntropyConditionedLoss
 from dalib.objective import Align, Objective, source_cross_entropy
+from dalib.outputs import Outputs
 from dalib.schedules import Schedule, sigmoid_ramp
 
 LARGEST_EXACT_MAP = 4096
@@ -45,10 +51,54 @@ def cdan(
         >>> cdan(256, 31, 1000).terms["adversarial"].on  # 7936 entries: randomized
         RandomizedMultilinear()
     """
-    if randomized is None:
-        randomized = 0 if features * classes <= LARGEST_EXACT_MAP else 1024
-    on = RandomizedMultilinear(features, classes, dimension=randomized) if randomized else multilinear
-    discriminator = DomainDiscriminator(randomized or features * classes, hidden=hidden)
+    on, width = _conditioning(features, classes, randomized)
+    discriminator = DomainDiscriminator(width, hidden=hidden)
     strength = sigmoid_ramp(steps) if strength is None else strength
     adversarial = Align(DomainAdversarialLoss(discriminator, strength=strength), on=on, weight=weight)
     return Objective(classification=source_cross_entropy, adversarial=adversarial)
+
+
+def cdan_e(
+    features: int,
+    classes: int,
+    steps: int,
+    *,
+    weight: float | Schedule = 1.0,
+    strength: float | Schedule | None = None,
+    hidden: int = 1024,
+    randomized: int | None = None,
+) -> Objective:
+    """CDAN+E: :func:`cdan` whose rows count by the certainty of their predictions [1]_.
+
+    Args:
+        features: Width of the features.
+        classes: Number of classes.
+        steps: Number of optimizer steps: the length of the ramp.
+        weight: Factor of the adversarial loss.
+        strength: Factor of the reversed gradient. Default: the ramp of DANN from 0 to 1, ``sigmoid_ramp(steps)``.
+        hidden: Width of the discriminator's hidden layers.
+        randomized: Width of the randomized map, 0 for the exact one. Default: as in :func:`cdan`.
+
+    Returns:
+        The objective. The discriminator's parameters are its parameters.
+
+    References:
+        .. [1] Long et al. Conditional Adversarial Domain Adaptation. NeurIPS 2018.
+
+    Example:
+        >>> list(cdan_e(64, 31, 1000).terms)
+        ['classification', 'adversarial']
+    """
+    on, width = _conditioning(features, classes, randomized)
+    strength = sigmoid_ramp(steps) if strength is None else strength
+    adversarial = EntropyConditionedLoss(DomainDiscriminator(width, hidden=hidden), on=on, strength=strength)
+    return Objective(classification=source_cross_entropy, adversarial=Align(adversarial, on=whole, weight=weight))
+
+
+def _conditioning(features: int, classes: int, randomized: int | None) -> tuple[Callable[[Outputs], Tensor], int]:
+    """What the discriminator sees, and its width."""
+    if randomized is None:
+        randomized = 0 if features * classes <= LARGEST_EXACT_MAP else 1024
+    if randomized:
+        return RandomizedMultilinear(features, classes, dimension=randomized), randomized
+    return multilinear, features * classes

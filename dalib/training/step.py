@@ -196,6 +196,8 @@ class _GradientStep:
         terms: dict[str, Tensor] = {}
         for phase in objective.phases(self.model, self.forward):
             moved = [parameter for parameter in phase.parameters if parameter.requires_grad]
+            if not moved:
+                raise ValueError(f"phase {phase.name!r} must move a trainable parameter, got none; unfreeze some of them")
             for _ in range(phase.times):
                 with self._autocast():
                     loss = phase.loss(source, target)

@@ -3,8 +3,9 @@ import functools
 import pytest
 import torch
 
-from dalib import Outputs, methods
+from dalib import Batch, FeatureClassifier, Outputs, methods, separate_forward
 from dalib.methods import RECIPES, cdan, control, dan, dann, deep_coral, mcc, source_only
+from dalib.training import PhasedObjective
 from tests.shifted_problem import target_accuracy
 
 SEEDS = (0, 1, 2)
@@ -40,9 +41,20 @@ def test_beats_source_only_by_a_margin_and_every_part_moves(recipe, options, mar
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_takes_unequal_and_one_row_batches(name):
     objective = RECIPES[name](6, 3, 10).eval()  # eval: batch norm in a discriminator, too, sees what it sees
+    head = torch.nn.Linear(6, 3)
 
     def rows(n, labels):
-        return Outputs(torch.randn(n, 6), torch.randn(n, 3), torch.arange(n) % 3 if labels else None)
+        features = torch.randn(n, 6)
+        return Outputs(features, head(features), torch.arange(n) % 3 if labels else None, head=head)
+
+    if isinstance(objective, PhasedObjective):
+        model = FeatureClassifier(torch.nn.Identity(), 3, bottleneck=None, width=6)
+        for n, m in ((5, 4), (1, 1)):
+            source, target = Batch(torch.randn(n, 6), torch.arange(n) % 3), Batch(torch.randn(m, 6))
+            assert all(
+                torch.isfinite(phase.loss(source, target)) for phase in objective.phases(model, separate_forward)
+            )
+        return
 
     assert torch.isfinite(objective(rows(5, True), rows(4, False)).total)
     if name == "deep_coral":

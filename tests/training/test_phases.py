@@ -117,3 +117,6 @@ def test_errors_name_what_is_wrong():
         gradient_step(model, Alternate(second=nn.Linear(2, 2)), optimizer)
     with pytest.raises(FloatingPointError, match="the loss must be finite, got down = nan"):
         gradient_step(model, Alternate(), optimizer)(batches()[0], Batch(torch.full((2, 4), float("nan"))))
+    model.backbone.requires_grad_(False)
+    with pytest.raises(ValueError, match="phase 'up' must move a trainable parameter, got none; unfreeze"):
+        gradient_step(model, Alternate(), optimizer)(*batches())
