@@ -14,6 +14,9 @@ from dalib.outputs import Outputs
 def features(outputs: Outputs) -> Tensor:
     """The features, shape ``(n, d)``.
 
+    Args:
+        outputs: What a model made of a batch.
+
     Example:
         >>> features(Outputs(torch.zeros(2, 3), torch.zeros(2, 4))).shape
         torch.Size([2, 3])
@@ -23,6 +26,9 @@ def features(outputs: Outputs) -> Tensor:
 
 def logits(outputs: Outputs) -> Tensor:
     """The logits, shape ``(n, classes)``.
+
+    Args:
+        outputs: What a model made of a batch.
 
     Example:
         >>> logits(Outputs(torch.zeros(2, 3), torch.zeros(2, 4))).shape

@@ -29,7 +29,8 @@ def public():
 @pytest.mark.parametrize("room", ROOMS)
 def test_exports_are_sorted_and_exist(room):
     module = importlib.import_module(room)
-    assert module.__all__ == sorted(module.__all__), f"{room}.__all__ is not sorted"
+    order = sorted(module.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
+    assert list(module.__all__) == order, f"{room}.__all__ is not sorted: constants, classes, functions"
     assert len(module.__all__) == len(set(module.__all__))
     for name in module.__all__:
         assert hasattr(module, name)

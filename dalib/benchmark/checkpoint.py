@@ -59,6 +59,17 @@ def evaluate(checkpoint: Checkpoint, task: Task) -> Evaluation:
     Raises:
         TypeError: If the checkpoint's prediction is not ``Outputs``.
         ValueError: If it has not one row an input, or not one logit a class.
+
+    Example:
+        >>> from dalib.benchmark import Protocol, scenarios, trained
+        >>> from dalib.data import arrays
+        >>> from dalib.methods import source_only
+        >>> x, y = np.eye(4).repeat(8, axis=0), np.arange(4).repeat(8)
+        >>> pair = scenarios(arrays({"amazon": (x, y), "webcam": (2 * x, y)}))[0]
+        >>> task = pair.task(pair.split(seed=0))
+        >>> (last,) = trained(source_only, Protocol(steps=2, checkpoints=1))(task, 0)
+        >>> evaluate(last, task).target.labels is None  # a score cannot see them
+        True
     """
     rows = np.linspace(0, len(task.source) - 1, min(_SOURCE_ROWS, len(task.source))).round().astype(np.int64)
     source = task.source if len(rows) == len(task.source) else hidden_rows(task.source, rows)

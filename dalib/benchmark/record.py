@@ -150,6 +150,20 @@ def load_runs(folder: str | os.PathLike[str]) -> tuple[list[Run], list[str]]:
 
     Raises:
         ValueError: If the folder is missing or holds no record.
+
+    Example:
+        >>> import tempfile
+        >>> from dalib.benchmark import Protocol, benchmark, scenarios, trained
+        >>> from dalib.data import arrays
+        >>> from dalib.methods import source_only
+        >>> x, y = np.eye(4).repeat(8, axis=0), np.arange(4).repeat(8)
+        >>> pair = scenarios(arrays({"amazon": (x, y), "webcam": (2 * x, y)}))
+        >>> methods = {"source_only": trained(source_only, Protocol(steps=30))}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = benchmark(methods, pair, seeds=1, out=folder)
+        ...     runs, damaged = load_runs(folder)
+        >>> [run.scenario for run in runs], damaged
+        (['A-W', 'W-A'], [])
     """
     root = Path(folder)
     if not root.is_dir():

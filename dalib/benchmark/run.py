@@ -78,6 +78,16 @@ def run(
     Raises:
         TypeError: If the method does not yield checkpoints.
         ValueError: If it yields none.
+
+    Example:
+        >>> from dalib.benchmark import Protocol, scenarios, trained
+        >>> from dalib.data import arrays
+        >>> from dalib.methods import source_only
+        >>> x, y = np.eye(4).repeat(8, axis=0), np.arange(4).repeat(8)
+        >>> pair = scenarios(arrays({"amazon": (x, y), "webcam": (2 * x, y)}))[0]
+        >>> record = run(trained(source_only, Protocol(steps=30)), "source_only", pair, seed=0)
+        >>> record.scenario, record.mode, record.checkpoints[-1]["accuracy"]
+        ('A-W', 'source', 1.0)
     """
     key = key or run_key(method, name, scenario, seed, holdout=holdout, scores=scores)
     stem = file_stem(name, scenario.name, seed, key)

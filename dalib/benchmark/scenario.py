@@ -152,6 +152,12 @@ def scenarios(domain_set: DomainSet, pairs: Iterable[tuple[str, str]] | None = N
 
     Raises:
         ValueError: If a name is not a domain of the set, or a pair has the same domain twice.
+
+    Example:
+        >>> from dalib.data import arrays
+        >>> rows = np.zeros((4, 2)), ["mug", "mug", "pen", "pen"]
+        >>> [scenario.name for scenario in scenarios(arrays({"amazon": rows, "dslr": rows, "webcam": rows}))]
+        ['A-D', 'A-W', 'D-A', 'D-W', 'W-A', 'W-D']
     """
     short = domain_set.short_names
     if len(short) < 2:

@@ -27,6 +27,17 @@ def select(run: Run, by: str) -> dict[str, Any]:
 
     Raises:
         ValueError: If the record has no such score.
+
+    Example:
+        >>> from dalib.benchmark import Protocol, benchmark, scenarios, trained
+        >>> from dalib.data import arrays
+        >>> from dalib.methods import source_only
+        >>> x, y = np.eye(4).repeat(8, axis=0), np.arange(4).repeat(8)
+        >>> pair = scenarios(arrays({"amazon": (x, y), "webcam": (2 * x, y)}))
+        >>> methods = {"source_only": trained(source_only, Protocol(steps=30))}
+        >>> (run, *_) = benchmark(methods, pair, seeds=1)
+        >>> select(run, "last")["step"], select(run, "oracle")["accuracy"]
+        (30, 1.0)
     """
     if by == LAST:
         return run.checkpoints[-1]

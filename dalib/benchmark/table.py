@@ -105,6 +105,17 @@ def groups(runs: Sequence[Run]) -> list[Group]:
 
     Raises:
         ValueError: If there are no runs.
+
+    Example:
+        >>> from dalib.benchmark import Protocol, benchmark, scenarios, trained
+        >>> from dalib.data import arrays
+        >>> from dalib.methods import source_only
+        >>> x, y = np.eye(4).repeat(8, axis=0), np.arange(4).repeat(8)
+        >>> pair = scenarios(arrays({"amazon": (x, y), "webcam": (2 * x, y)}))
+        >>> methods = {"source_only": trained(source_only, Protocol(steps=30))}
+        >>> (group,) = groups(benchmark(methods, pair, seeds=1))
+        >>> group.pairs, group.rows
+        (['A-W', 'W-A'], [('source_only', 'source')])
     """
     if not runs:
         raise ValueError("runs must hold at least one record, got none")
@@ -140,6 +151,19 @@ def table(runs: Sequence[Run], *, style: Literal["text", "markdown"] = "text") -
 
     Raises:
         ValueError: If there are no runs, or ``style`` is another.
+
+    Example:
+        >>> from dalib.benchmark import Protocol, benchmark, scenarios, trained
+        >>> from dalib.data import arrays
+        >>> from dalib.methods import source_only
+        >>> x, y = np.eye(4).repeat(8, axis=0), np.arange(4).repeat(8)
+        >>> pair = scenarios(arrays({"amazon": (x, y), "webcam": (2 * x, y)}))
+        >>> methods = {"source_only": trained(source_only, Protocol(steps=30))}
+        >>> for line in table(benchmark(methods, pair, seeds=1)).splitlines()[2:5]:
+        ...     print(line)
+        method         A-W    W-A    Avg
+        -----------  -----  -----  -----
+        source_only  100.0  100.0  100.0
     """
     if style not in ("text", "markdown"):
         raise ValueError(f"style must be 'text' or 'markdown', got {style!r}")
