@@ -23,6 +23,7 @@ from dalib.weights.nearest_neighbour import NearestNeighbourWeights
 from dalib.weights.rlls import RLLS
 from dalib.weights.shift_detector import ShiftDetector
 from dalib.weights.target_shift import TargetShiftWeights
+from dalib.weights.tensors import kernel_mean_matching_weights, relative_ratio_weights
 from dalib.weights.tradaboost import TrAdaBoost, TrAdaBoostR2
 from dalib.weights.two_stage_tradaboost import TwoStageTrAdaBoostR2
 from dalib.weights.ulsif import ULSIF, RuLSIF
@@ -52,7 +53,9 @@ __all__ = [  # noqa: RUF022 (sorted plainly, as a test wants it)
     "clipping_curve",
     "effective_sample_size",
     "importance_weighted_scorer",
+    "kernel_mean_matching_weights",
     "plot_balance",
     "plot_clipping_curve",
     "plot_weights",
+    "relative_ratio_weights",
 ]

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import torch
+
+from dalib.weights import KernelMeanMatching, RuLSIF, kernel_mean_matching_weights, relative_ratio_weights
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
+
+
+def sample(n=150, m=120, d=2, seed=0, shift=0.7):
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.normal(size=(n, d))), torch.from_numpy(rng.normal(size=(m, d)) + shift)
+
+
+@pytest.fixture(autouse=True)
+def _needs_device(request):
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("device") == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "options", [{}, {"bandwidth": 0.4}, {"slack": 0.0}, {"max_weight": 2.0}, {"bandwidth": 3.0, "slack": 0.05}]
+)
+def test_matching_reaches_the_optimum_of_its_numpy_twin(device, options):
+    source, target = sample()
+    twin = KernelMeanMatching(tolerance=1e-9, **options).fit(source.numpy(), target.numpy())
+    found = kernel_mean_matching_weights(source.to(device), target.to(device), tolerance=1e-9, **options).cpu()
+    assert found.mean() == pytest.approx(1.0)
+    K = np.exp(-((source[:, None] - source[None]) ** 2).sum(-1).numpy() / (2 * twin.bandwidth_**2))
+    linear = 150 * np.exp(-((source[:, None] - target[None]) ** 2).sum(-1).numpy() / (2 * twin.bandwidth_**2)).mean(1)
+    b = found.numpy() * twin.optimum_.mean()  # the scale that weights have lost
+    assert (0.5 * b @ K @ b - linear @ b) / 150**2 == pytest.approx(twin.objective_, abs=1e-6)
+    if options.get("bandwidth") == 0.4:  # strictly convex: the weights themselves agree
+        np.testing.assert_allclose(found.numpy(), twin.weights_, atol=5e-3)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+def test_the_ratio_is_that_of_its_numpy_twin_where_nothing_is_drawn(device, alpha):
+    source, target = sample(m=60)  # every target row is a centre
+    twin = RuLSIF(alpha=alpha, bandwidths=[0.8], ridges=[0.1]).fit(source.numpy(), target.numpy())
+    found = relative_ratio_weights(source.to(device), target.to(device), alpha=alpha, bandwidths=[0.8], ridges=[0.1])
+    np.testing.assert_allclose(found.cpu().numpy(), twin.weights_, rtol=1e-8)
+
+
+@pytest.mark.parametrize("weigh", [kernel_mean_matching_weights, relative_ratio_weights])
+def test_direction_dtype_and_reproducibility(weigh):
+    source, target = sample(600, 500, shift=0.5)
+    weights = weigh(source.float(), target.float())
+    assert weights.dtype == torch.float32
+    assert weights.shape == (600,)
+    assert not weights.requires_grad
+    moved = (weights[:, None] * source).mean(dim=0) - target.mean(dim=0)
+    assert moved.norm() < 0.4 * (source.mean(dim=0) - target.mean(dim=0)).norm()
+    assert torch.equal(weigh(source.float(), target.float()), weights)
+    assert weigh(source.requires_grad_(), target).requires_grad is False
+
+
+def test_folds_choose_a_sensible_bandwidth():
+    source, target = sample(600, 500, shift=0.5)
+    chosen = relative_ratio_weights(source, target, bandwidths=[1e-3, 0.7])
+    np.testing.assert_allclose(chosen, relative_ratio_weights(source, target, bandwidths=[0.7]), rtol=1e-6)
+    other = relative_ratio_weights(source, target, generator=torch.Generator().manual_seed(5))
+    assert not torch.equal(other, relative_ratio_weights(source, target))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda s, t: kernel_mean_matching_weights(s, t.float()), TypeError, "must have one dtype"),
+        (lambda s, t: kernel_mean_matching_weights(s.numpy(), t), TypeError, "source must be a torch.Tensor"),
+        (lambda s, t: kernel_mean_matching_weights(s, t[:, :1]), ValueError, "same number of features"),
+        (lambda s, t: kernel_mean_matching_weights(s, t * float("nan")), ValueError, "target must be finite"),
+        (lambda s, t: kernel_mean_matching_weights(s, t, slack=-1.0), ValueError, "slack must be at least 0"),
+        (lambda s, t: kernel_mean_matching_weights(s, t, bandwidth=0.0), ValueError, "bandwidth must be positive"),
+        (lambda s, t: kernel_mean_matching_weights(s, t, max_weight=0.1, slack=0.0), ValueError, "at least 1 - slack"),
+        (lambda s, t: kernel_mean_matching_weights(s, t, max_iter=1), RuntimeError, "must reach a gap of 1.0e-06, got"),
+        (lambda s, t: relative_ratio_weights(s, t, alpha=2.0), ValueError, r"alpha must lie in \[0, 1\]"),
+        (lambda s, t: relative_ratio_weights(s, t, ridges=[]), ValueError, "ridges must have at least one entry"),
+        (lambda s, t: relative_ratio_weights(s, t, bandwidths=[-1.0]), ValueError, "bandwidths must be positive"),
+        (lambda s, t: relative_ratio_weights(s, t + 1e6, bandwidths=[1.0]), ValueError, "must overlap"),
+    ],
+)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call(*sample(20, 20))
