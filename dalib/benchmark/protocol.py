@@ -43,7 +43,8 @@ class Protocol:
         checkpoints: Number of evaluations, evenly spaced, the last step included.
         device: Where to train: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
         autocast: ``torch.bfloat16`` or ``torch.float16`` for autocast of the forward pass; ``None`` for none.
-        evaluation_batch_size: Rows a batch in evaluation; it does not change results beyond rounding.
+        evaluation_batch_size: Rows a batch in evaluation; it does not change results beyond rounding. Default: 256, and on a
+            CPU fewer for large images, whose maps would not fit its caches.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -69,7 +70,7 @@ class Protocol:
     checkpoints: int = 5
     device: str = "cpu"
     autocast: torch.dtype | None = None
-    evaluation_batch_size: int = 256
+    evaluation_batch_size: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.backbone, Backbone):
@@ -79,8 +80,10 @@ class Protocol:
             )
         if not callable(self.forward):
             raise TypeError(f"forward must be joint_forward or separate_forward, got {type(self.forward).__name__}")
-        for name in ("steps", "checkpoints", "evaluation_batch_size"):
+        for name in ("steps", "checkpoints"):
             _checks.at_least(getattr(self, name), 1, name)
+        if self.evaluation_batch_size is not None:
+            _checks.at_least(self.evaluation_batch_size, 1, "evaluation_batch_size")
         _checks.at_least(self.batch_size, 2, "batch_size")  # batch norm needs two rows
         if self.bottleneck is not None:
             _checks.at_least(self.bottleneck, 1, "bottleneck")
@@ -99,6 +102,17 @@ class Protocol:
         """Steps after which the model is evaluated; all steps if there are fewer than checkpoints."""
         count = min(self.checkpoints, self.steps)
         return tuple(round(self.steps * number / count) for number in range(1, count + 1))
+
+    def evaluation_rows(self, entries: int) -> int:
+        """Rows a batch in evaluation for inputs of so many entries a row.
+
+        Example:
+            >>> Protocol().evaluation_rows(1280), Protocol().evaluation_rows(3 * 224 * 224)
+            (256, 8)
+        """
+        if self.evaluation_batch_size is not None:
+            return self.evaluation_batch_size
+        return 256 if self.device != "cpu" else min(256, max(8, 2**20 // entries))
 
     @property
     def mode(self) -> str:

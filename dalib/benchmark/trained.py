@@ -163,12 +163,7 @@ class _Training:
 
     def predict(self, inputs: Inputs) -> Outputs:
         """The model's outputs in evaluation mode, on the CPU."""
-        rows = row_batches(
-            self._prepared(inputs),
-            batch_size=self.protocol.evaluation_batch_size,
-            device=self.protocol.device,
-            training=False,
-        )
+        rows = self._in_order(inputs)
         self.model.eval()
         with torch.no_grad():
             parts = [outputs_of(self.model, batch).cpu() for batch in rows]
@@ -203,6 +198,12 @@ class _Training:
             return inputs
         return transformed(self.protocol.backbone.transform)  # type: ignore[no-any-return]
 
+    def _in_order(self, inputs: Inputs) -> RowBatches:
+        """All rows in their order, without augmentation."""
+        prepared = self._prepared(inputs)
+        rows = self.protocol.evaluation_rows(prepared.load(np.arange(1)).numel())
+        return row_batches(prepared, batch_size=rows, device=self.protocol.device, training=False)
+
     def _batches(self, task: Task, seed: int, weights: NDArray[Any] | None) -> tuple[RowBatches, RowBatches]:
         first, second = (int(number) for number in np.random.SeedSequence(seed).generate_state(2))
         shared: dict[str, Any] = {"batch_size": self.protocol.batch_size, "device": self.protocol.device}
@@ -222,8 +223,7 @@ class _Training:
         return weights
 
     def _backbone_features(self, inputs: Inputs) -> NDArray[Any]:
-        batch_size, device = self.protocol.evaluation_batch_size, self.protocol.device
-        rows = row_batches(self._prepared(inputs), batch_size=batch_size, device=device, training=False)
+        rows = self._in_order(inputs)
         self.model.eval()
         with torch.no_grad():
             parts: list[Tensor] = [

@@ -102,59 +102,19 @@ def test_folders_and_lists_on_the_command_line(root, capsys):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "office31").is_dir(), reason=f"no Office-31 images under {DATA}; set DALIB_DATA")
-def test_all_real_office31_images_through_a_small_network(root):
-    """Every image of two domains is decoded, counted against the manifest and scored; the network costs nothing."""
-    usual = (
-        "--methods",
-        "dan",
-        "--pairs",
-        "W-D",
-        "--seeds",
-        "1",
-        "--steps",
-        "2",
-        "--checkpoints",
-        "1",
-        "--device",
-        "cpu",
-    )
-    command = ["run", "office31", "--root", str(DATA / "office31"), "--backbone", f"{root / 'net.py'}:net", *usual]
-    assert main([*command, "--jobs", "1", "--out", str(root / "runs")]) == 0
-    (run,), _ = load_runs(root / "runs")
+def test_real_office31_images_through_the_pretrained_backbone(tmp_path, capsys):
+    """From the folder of images to a record: every image of two domains is decoded, counted and scored."""
+    pytest.importorskip("safetensors", reason="the backbone's weights need safetensors")
+    net = f"{DATA / 'backbones' / 'mobilenet_v2.py'}:mobilenet_v2"
+    command = ["run", "office31", "--root", str(DATA / "office31"), "--backbone", net, "--device", "cpu", "--jobs", "1"]
+    few = ["--methods", "dann", "--pairs", "W-D", "--seeds", "1", "--steps", "3", "--checkpoints", "1"]
+    assert main([*command, *few, "--out", str(tmp_path)]) == 0
+    assert "mean = std = 0.5 is assumed" in capsys.readouterr().err
+    (run,), _ = load_runs(tmp_path)
     assert run.split["rows"] == {"source": 795, "source_held_out": 0, "target": 498}
     assert run.data["classes"] == 31
-
-
-@pytest.mark.data
-@pytest.mark.skipif(not (DATA / "office31").is_dir(), reason=f"no Office-31 images under {DATA}; set DALIB_DATA")
-def test_some_real_images_through_the_pretrained_backbone(tmp_path, capsys):
-    pytest.importorskip("safetensors", reason="the backbone's weights need safetensors")
-    for domain in ("dslr", "webcam"):
-        for name in ("bike", "mug"):
-            folder = tmp_path / "some" / domain / name
-            folder.mkdir(parents=True)
-            for path in sorted((DATA / "office31" / domain / "images" / name).iterdir())[:5]:
-                (folder / path.name).write_bytes(path.read_bytes())
-    net = f"{DATA / 'backbones' / 'mobilenet_v2.py'}:mobilenet_v2"
-    usual = (
-        "--methods",
-        "dann",
-        "--seeds",
-        "1",
-        "--steps",
-        "4",
-        "--checkpoints",
-        "1",
-        "--device",
-        "cpu",
-        "--pairs",
-        "W-D",
-    )
-    command = ["run", "folder", "--root", str(tmp_path / "some"), "--backbone", net, *usual, "--batch-size", "8"]
-    assert main([*command, "--jobs", "1", "--out", str(tmp_path / "runs")]) == 0
-    assert "mean = std = 0.5 is assumed" in capsys.readouterr().err
-    (run,), _ = load_runs(tmp_path / "runs")
     assert run.config["protocol"]["backbone"]["transform"]["mean"] == [0.5, 0.5, 0.5]
     assert math.isfinite(run.checkpoints[-1]["losses"]["adversarial"])
 
