@@ -181,8 +181,8 @@ def _summary(runs: list[dict[str, Any]], method: str) -> dict[str, float]:
         "mean": float(np.mean(by_seed)),
         "std_over_seeds": float(np.std(by_seed, ddof=1)),
         "gain": float(np.mean(list(of_pair.values()))),
-        "pairs_better": sum(gain > 0.005 for gain in of_pair.values()),
-        "pairs_worse": sum(gain < -0.005 for gain in of_pair.values()),
+        "pairs_better": int(sum(gain > 0.005 for gain in of_pair.values())),
+        "pairs_worse": int(sum(gain < -0.005 for gain in of_pair.values())),
         "pairs": len(pairs),
         "failed": int(sum(np.isnan(value) for value in table.values())),
     }

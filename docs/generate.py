@@ -49,7 +49,7 @@ def markdown(docstring: str) -> str:
         else:
             lines.append(line)
     lines += _closed(block)
-    return _inline("\n".join(lines))
+    return _inline(re.sub(r"\n+```$", "\n```", "\n".join(lines), flags=re.MULTILINE))
 
 
 def _closed(block: str | None) -> list[str]:
@@ -99,6 +99,7 @@ def reference_page(room: str) -> str:
 def _signature(thing: object) -> str:
     text = str(inspect.signature(thing))  # type: ignore[arg-type]
     text = re.sub(r" at 0x[0-9a-f]+", "", text)
+    text = re.sub(r"(: |-> )'([^']+)'", r"\1\2", text)  # annotations are kept as text
     return re.sub(r"<(?:function|class) '?([\w.]+)'?>", r"\1", text)
 
 

@@ -1,4 +1,4 @@
-"""The examples of the docs run as they stand."""
+"""The examples of the docs run as they stand; ``own_method.py`` in tests/benchmark/test_own_method.py."""
 
 import runpy
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+@pytest.mark.parametrize("name", ["one_loss.py", "compose.py"])
 def test_example_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if name == "compose.py":

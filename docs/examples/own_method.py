@@ -1,4 +1,6 @@
-"""A method of your own beside the built-in ones."""
+"""A method of your own beside the built-in ones: ``python own_method.py FEATURES.npz``."""
+
+import sys
 
 from dalib.benchmark import Protocol, benchmark, scenarios, table, trained
 from dalib.data import feature_file
@@ -20,4 +22,4 @@ def main(path: str, steps: int = 1000, seeds: int = 3) -> str:
 
 
 if __name__ == "__main__":
-    print(main("../shared/data/office31_mobilenet_v2.npz"))
+    print(main(sys.argv[1]))
