@@ -30,8 +30,8 @@ def float32_island(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
     def island(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         device = next((x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), "cpu")
         with torch.autocast(device, enabled=False):
-            if len({x.dtype for x in args if isinstance(x, Tensor)}) > 1:
-                return function(*args, **kwargs)  # mixed dtypes are the function's to refuse, with the arguments' names
+            if len({x.dtype for x in args[:2] if isinstance(x, Tensor) and x.is_floating_point()}) > 1:
+                return function(*args, **kwargs)  # the function refuses two dtypes, by the arguments' names
             return function(*map(_promote, args), **{name: _promote(x) for name, x in kwargs.items()})
 
     return island

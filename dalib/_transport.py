@@ -81,6 +81,7 @@ def _coupling(ends_x: Tensor, ends_y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return ends, of_x, of_y
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def exact_coupling(cost: Tensor, source_shares: Tensor, target_shares: Tensor) -> Tensor:
     """The transport plan of the least total cost, by POT where it is installed and else by SciPy.
 
@@ -152,6 +153,7 @@ class Potentials(NamedTuple):
     """Shape ``(m,)``."""
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 @torch.no_grad()
 def entropic_potentials(
     cost: Tensor, a: Tensor, b: Tensor, epsilon: Tensor, *, iterations: int, tolerance: float
@@ -160,8 +162,8 @@ def entropic_potentials(
 
     It scales the rows and columns of :math:`e^{-C/\varepsilon}`, two matrix-vector products an iteration, after taking
     out the smallest cost of each row and column. If that underflows and does not converge, or where values must not be
-    read (CUDA, ``torch.compile``, ``torch.func``), it works with logarithms. It stops when the sums of the plan differ from the
-    shares by ``tolerance`` in total, looked at every tenth iteration (where values may be read).
+    read (CUDA, ``torch.func``), it works with logarithms. It stops when the sums of the plan differ from the shares by
+    ``tolerance`` in total, looked at every tenth iteration where values may be read.
 
     Args:
         cost: Shape ``(n, m)``.
@@ -232,6 +234,7 @@ def _by_logarithms(
     return Potentials(f, g)
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 @torch.no_grad()
 def symmetric_potential(cost: Tensor, a: Tensor, epsilon: Tensor, *, iterations: int, tolerance: float) -> Tensor:
     """The potential of a sample to itself, which is one for both sides; averaged iterations find it in a few steps.

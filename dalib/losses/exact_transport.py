@@ -53,7 +53,8 @@ def exact_transport_loss(
     """
     pooled = pool(source, target, source_weights, target_weights)
     cost = squared_distances(pooled.rows)[: len(source), len(source) :]
-    return (exact_coupling(cost, pooled.source, pooled.target) * cost).sum()
+    plan: Tensor = exact_coupling(cost, pooled.source, pooled.target)
+    return (plan * cost).sum()
 
 
 class ExactTransportLoss(nn.Module):

@@ -17,7 +17,7 @@ def homm_loss(
     target: Tensor,
     *,
     order: int = 3,
-    centred: bool = True,
+    centred: bool = False,
     source_weights: Tensor | None = None,
     target_weights: Tensor | None = None,
 ) -> Tensor:
@@ -34,7 +34,7 @@ def homm_loss(
         source: Features of the source domain, shape ``(n, d)``.
         target: Features of the target domain, shape ``(m, d)``; ``m`` may differ from ``n``.
         order: The order ``p`` of the moments, at least 1; 3 and 4 in the paper.
-        centred: Whether the rows of each domain are centred first.
+        centred: Whether the rows of each domain are centred first; the loss then does not see a shift.
         source_weights: Weights :math:`a_i` of the source rows, shape ``(n,)``; rescaled to sum to one.
         target_weights: Same for the target rows, shape ``(m,)``.
 
@@ -50,7 +50,7 @@ def homm_loss(
         .. [1] Chen et al. HoMM: Higher-order Moment Matching for Unsupervised Domain Adaptation. AAAI 2020.
 
     Example:
-        >>> homm_loss(torch.tensor([[1.0]]), torch.tensor([[2.0]]), order=3, centred=False)  # (1 - 8)^2
+        >>> homm_loss(torch.tensor([[1.0]]), torch.tensor([[2.0]]), order=3)  # (1 - 8)^2
         tensor(49.)
 
     Note:
@@ -74,11 +74,11 @@ class HoMMLoss(nn.Module):
         centred: As in :func:`homm_loss`.
 
     Example:
-        >>> HoMMLoss(order=3, centred=False)(torch.tensor([[1.0]]), torch.tensor([[2.0]]))
+        >>> HoMMLoss(order=3)(torch.tensor([[1.0]]), torch.tensor([[2.0]]))
         tensor(49.)
     """
 
-    def __init__(self, *, order: int = 3, centred: bool = True) -> None:
+    def __init__(self, *, order: int = 3, centred: bool = False) -> None:
         super().__init__()
         _checks.at_least(order, 1, "order")
         self.order = order

@@ -65,15 +65,17 @@ def max_sliced_wasserstein_loss(
     middle = source.detach().mean(dim=0)
     x, y = source - middle, target - middle
     with torch.no_grad():
-        direction = _worst(x.detach(), y.detach(), a, b, projections, iterations, generator)
+        direction: Tensor = _worst(x.detach(), y.detach(), a, b, projections, iterations, generator)
     return squared_wasserstein_on_lines((x @ direction)[None], (y @ direction)[None], a, b)[0]
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _worst(
     x: Tensor, y: Tensor, a: Tensor, b: Tensor, projections: int, iterations: int, generator: torch.Generator | None
 ) -> Tensor:
     """The best line of the search."""
-    lines: Tensor = torch.randn(projections, x.shape[1], generator=generator, dtype=x.dtype, device=x.device)
+    # Drawn in float32, so that one seed gives the same lines in every dtype.
+    lines = torch.randn(projections, x.shape[1], generator=generator, device=x.device).to(x.dtype)
     lines = torch.cat([(a @ x - b @ y)[None], lines])
     lines = lines / lines.norm(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
     worths = squared_wasserstein_on_lines(lines @ x.mT, lines @ y.mT, a, b)
@@ -86,7 +88,8 @@ def _worst(
         worths = squared_wasserstein_on_lines(lines @ x.mT, lines @ y.mT, a, b)
         kept = torch.where((worths > best)[:, None], lines, kept)
         best = torch.maximum(worths, best)
-    return kept[best.argmax()]
+    worst: Tensor = kept[best.argmax()]
+    return worst
 
 
 class MaxSlicedWassersteinLoss(nn.Module):

@@ -45,7 +45,7 @@ def sinkhorn_loss(
             the mean squared distance of the pooled sample, outside the graph.
         iterations: Largest number of iterations, at least 1.
         tolerance: The iteration stops when the sums of the plan are wrong by this much of the mass in total; 0 for all
-            iterations. On CUDA, under ``torch.compile`` and ``torch.func`` all are made, so that no device is waited for.
+            iterations. On CUDA and under ``torch.func`` all are made, so that no device is waited for.
         source_weights: Weights :math:`a_i` of the source rows, shape ``(n,)``; rescaled to sum to one.
         target_weights: Same for the target rows, shape ``(m,)``.
 
@@ -83,7 +83,7 @@ def sinkhorn_loss(
     a, b = pooled.source, pooled.target
     costs = squared_distances(pooled.rows)
     n = len(source)
-    within_source, within_target, across = costs[:n, :n], costs[n:, n:], costs[:n, n:]
+    within_source, within_target, across = costs[:n, :n].clone(), costs[n:, n:].clone(), costs[:n, n:].clone()
     f, g = entropic_potentials(
         across.detach(), a.detach(), b.detach(), strength, iterations=iterations, tolerance=tolerance
     )

@@ -60,9 +60,8 @@ def sliced_wasserstein_loss(
     _checks.two_samples(source, target)
     _checks.at_least(projections, 1, "projections")
     a, b = shares(source, source_weights, "source_weights"), shares(target, target_weights, "target_weights")
-    directions = torch.randn(
-        projections, source.shape[1], generator=generator, dtype=source.dtype, device=source.device
-    )
+    # Drawn in float32, so that one seed gives the same lines in every dtype.
+    directions = torch.randn(projections, source.shape[1], generator=generator, device=source.device).to(source.dtype)
     directions = directions / directions.norm(dim=1, keepdim=True)
     middle = source.detach().mean(dim=0)  # the same for both, so that rows far from zero keep their digits
     x, y = directions @ (source - middle).mT, directions @ (target - middle).mT

@@ -72,9 +72,24 @@ class WassersteinCriticLoss(nn.Module):
     ) -> Tensor:
         """The loss of two feature matrices, shapes ``(n, d)`` and ``(m, d)``."""
         pooled = pool(source, target, source_weights, target_weights)
-        worths = self._worths(self.reversal(pooled.rows))
-        loss = -(pooled.signs.to(worths.dtype) @ worths)
+        loss = -self._gap(pooled, self.reversal(pooled.rows))
         return loss + self.penalty * self._excess(source.detach(), target.detach(), pooled) if self.penalty else loss
+
+    def gap(
+        self,
+        source: Tensor,
+        target: Tensor,
+        *,
+        source_weights: Tensor | None = None,
+        target_weights: Tensor | None = None,
+    ) -> Tensor:
+        """What the critic makes of the distance: its mean over the source minus that over the target, not reversed."""
+        pooled = pool(source, target, source_weights, target_weights)
+        return self._gap(pooled, pooled.rows)
+
+    def _gap(self, pooled: Pooled, rows: Tensor) -> Tensor:
+        worths = self._worths(rows)
+        return pooled.signs.to(worths.dtype) @ worths
 
     def _worths(self, rows: Tensor) -> Tensor:
         worths: Tensor = self.critic(rows)

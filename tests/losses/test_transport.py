@@ -71,7 +71,7 @@ def test_transport_on_a_line_is_that_of_the_repeated_samples(n, m, data):
 def test_sliced_wasserstein_is_the_mean_over_random_lines():
     source, target = torch.randn(6, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64) + 1
     value = sliced_wasserstein_loss(source, target, projections=5, generator=torch.Generator().manual_seed(3))
-    lines = torch.randn(5, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    lines = torch.randn(5, 3, generator=torch.Generator().manual_seed(3)).double()
     lines = lines / lines.norm(dim=1, keepdim=True)
     expected = np.mean([exact_transport_loss(source @ line[:, None], target @ line[:, None]).item() for line in lines])
     assert value.item() == pytest.approx(expected, rel=1e-9)

@@ -1,0 +1,166 @@
+"""CAN: contrastive adaptation network."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dalib import _checks
+from dalib.losses import ContrastiveDomainLoss
+from dalib.objective import Align, Objective, source_cross_entropy
+from dalib.outputs import Outputs
+from dalib.schedules import Schedule
+
+
+class ClusteredContrast(nn.Module):
+    """Contrastive domain discrepancy whose target labels come from clusters of recent target features [1]_.
+
+    A bank holds the last ``bank`` target features. Spherical k-means, started at running means of the source classes,
+    clusters it in every step; a target row has the label of its cluster. Rows whose cosine dissimilarity
+    ``(1 - cos) / 2`` to its centre exceeds ``threshold`` do not count. Centres and bank are in ``state_dict``.
+
+    Args:
+        width: Width of the features.
+        classes: Number of classes.
+        bank: Number of target features that are kept.
+        threshold: The largest dissimilarity, in ``(0, 1]``; 1 keeps all rows.
+        iterations: Iterations of k-means in a step, at least 1.
+        momentum: How much of a class mean stays in a step, in ``[0, 1)``.
+
+    Raises:
+        ValueError: If a number is out of range; in ``forward``, if the source has no labels.
+
+    References:
+        .. [1] Kang et al. Contrastive Adaptation Network for Unsupervised Domain Adaptation. CVPR 2019.
+
+    Example:
+        >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> rows = Outputs(features, torch.zeros(2, 2), labels=torch.tensor([0, 1]))
+        >>> bool(ClusteredContrast(2, 2)(rows, rows) < 0)  # a class is nearer to itself than to the other
+        True
+    """
+
+    centres: Tensor
+    kept: Tensor
+    filled: Tensor
+    place: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        classes: int,
+        *,
+        bank: int = 1024,
+        threshold: float = 1.0,
+        iterations: int = 3,
+        momentum: float = 0.9,
+    ) -> None:
+        super().__init__()
+        for size, name in ((width, "width"), (bank, "bank"), (iterations, "iterations")):
+            _checks.at_least(size, 1, name)
+        if not 0 < threshold <= 1:
+            raise ValueError(f"threshold must be in (0, 1], got {threshold:g}")
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1), got {momentum:g}")
+        self.loss = ContrastiveDomainLoss(classes)
+        self.threshold, self.iterations, self.momentum = threshold, iterations, momentum
+        self.register_buffer("centres", torch.zeros(classes, width))
+        self.register_buffer("kept", torch.zeros(bank, width))
+        self.register_buffer("filled", torch.zeros(bank, dtype=torch.bool))
+        self.register_buffer("place", torch.zeros((), dtype=torch.int64))
+
+    def forward(
+        self,
+        source: Outputs,
+        target: Outputs,
+        *,
+        source_weights: Tensor | None = None,
+        target_weights: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of the features."""
+        if source.labels is None:
+            raise ValueError("source must have labels, got none; build its batches as Batch(inputs, labels)")
+        with torch.no_grad():
+            rows = F.normalize(target.features.float(), dim=1)
+            if self.training:
+                self._remember(F.normalize(source.features.float(), dim=1), source.labels, rows)
+            likeness, labels = (rows @ self._clusters().mT).max(dim=1)
+            counts = ((1 - likeness) / 2 <= self.threshold).float()
+            some = (counts.sum() > 0).float()
+            counts = counts + (1 - some)  # where no row is left all stand in, and the loss is multiplied by zero
+            counts = counts if target_weights is None else counts * target_weights
+        value: Tensor = self.loss(
+            source.features,
+            target.features,
+            source.labels,
+            labels,
+            source_weights=source_weights,
+            target_weights=counts,
+        )
+        return some * value
+
+    def _remember(self, source: Tensor, labels: Tensor, target: Tensor) -> None:
+        members = F.one_hot(labels.long(), len(self.centres)).to(source.dtype)
+        seen = members.sum(dim=0)[:, None] > 0
+        means = F.normalize(members.mT @ source, dim=1)
+        known = self.centres.abs().sum(dim=1, keepdim=True) > 0
+        moved = torch.where(known, torch.lerp(means, self.centres, self.momentum), means)
+        self.centres.copy_(torch.where(seen, F.normalize(moved, dim=1), self.centres))
+        size = len(self.kept)
+        target = target[-size:]
+        places = (self.place + torch.arange(len(target), device=target.device)) % size
+        self.kept[places] = target
+        self.filled[places] = True
+        self.place.add_(len(target)).remainder_(size)
+
+    def _clusters(self) -> Tensor:
+        """The centres of the target rows, each named by the source class it started from."""
+        centres = self.centres
+        for _ in range(self.iterations):
+            nearest = (self.kept @ centres.mT).argmax(dim=1)
+            members = F.one_hot(nearest, len(centres)).to(centres.dtype) * self.filled[:, None]
+            sums = members.mT @ self.kept
+            centres = torch.where(members.sum(dim=0)[:, None] > 0, F.normalize(sums, dim=1), centres)
+        return centres
+
+
+def _whole(outputs: Outputs) -> Outputs:
+    return outputs
+
+
+def can(
+    features: int,
+    classes: int,
+    steps: int,
+    *,
+    weight: float | Schedule = 0.3,
+    bank: int = 1024,
+    threshold: float = 1.0,
+) -> Objective:
+    """Classes near themselves and leave the others across the domains; target labels come from clusters [1]_.
+
+    Args:
+        features: Width of the features.
+        classes: Number of classes.
+        steps: Number of optimizer steps (not used).
+        weight: Factor of the contrastive discrepancy; 0.3 in the paper.
+        bank: Number of recent target features that are clustered.
+        threshold: Largest cosine dissimilarity of a target row that counts.
+
+    Returns:
+        The objective.
+
+    References:
+        .. [1] Kang et al. Contrastive Adaptation Network for Unsupervised Domain Adaptation. CVPR 2019.
+
+    Example:
+        >>> list(can(256, 31, 1000).terms)
+        ['classification', 'contrast']
+
+    Note:
+        The authors cluster the whole target before each epoch and draw batches with equal numbers of some classes; here a
+        bank of recent rows is clustered in every step, and the batches are those of the protocol.
+    """
+    contrast = ClusteredContrast(features, classes, bank=bank, threshold=threshold)
+    return Objective(classification=source_cross_entropy, contrast=Align(contrast, on=_whole, weight=weight))

@@ -1,0 +1,115 @@
+"""The methods that minimise a discrepancy: they adapt, every part moves, and their parts do what they say."""
+
+import functools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dalib import Outputs
+from dalib.losses import AdversarialMapLoss, ExactTransportLoss
+from dalib.methods import can, cmd, deepjdot, dsan, homm, jan, log_coral, source_only, swd, wdgrl
+from dalib.methods.can import ClusteredContrast
+from dalib.methods.deepjdot import JointTransport
+from dalib.methods.dsan import SubdomainTerm
+from tests.shifted_problem import target_accuracy
+
+SEEDS = (0, 1)
+
+
+@functools.cache
+def mean_accuracy(recipe, **options):
+    return sum(target_accuracy(recipe, seed, **options) for seed in SEEDS) / len(SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "margin"),
+    [
+        (jan, {}, 0.15),
+        (jan, {"adversarial": True}, 0.15),
+        (dsan, {}, 0.15),
+        (log_coral, {}, 0.08),
+        (cmd, {}, 0.15),
+        (homm, {}, 0.15),
+        (can, {}, 0.12),
+        (swd, {}, 0.15),
+        (deepjdot, {}, 0.1),
+        (wdgrl, {}, 0.12),
+    ],
+)
+def test_beats_source_only_by_a_margin_and_every_part_moves(recipe, options, margin):
+    assert mean_accuracy(recipe, **options) > mean_accuracy(source_only) + margin
+
+
+def outputs(features, logits=None, labels=None):
+    return Outputs(features, torch.zeros(len(features), 3) if logits is None else logits, labels)
+
+
+def test_jan_a_has_a_map_for_each_layer():
+    loss = jan(6, 3, 10, adversarial=True).terms["joint_mmd"].loss
+    assert isinstance(loss, AdversarialMapLoss)
+    assert [each.in_features for each in loss.maps] == [6, 3]
+
+
+def test_deepjdot_without_label_cost_is_the_transport_of_the_features():
+    source, target = torch.randn(5, 2), torch.randn(5, 2)
+    labels = torch.tensor([0, 1, 2, 0, 1])
+    value = JointTransport(features=1.0, labels=0.0)(outputs(source, labels=labels), outputs(target))
+    torch.testing.assert_close(value, ExactTransportLoss()(source, target))
+
+
+def test_deepjdot_sends_labels_where_they_are_least_surprising():
+    rows, labels = torch.zeros(3, 2), torch.tensor([2, 0, 1])
+    logits = torch.randn(3, 3) * 5
+    value = JointTransport(features=0.0, labels=1.0)(outputs(rows, labels=labels), outputs(rows, logits))
+    orders = [torch.tensor(o) for o in ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))]
+    torch.testing.assert_close(value, min(F.cross_entropy(logits[o], labels) for o in orders))
+
+
+def test_clusters_name_target_rows_by_the_source_class_they_start_from():
+    centres = torch.eye(3)
+    contrast = ClusteredContrast(3, 3, bank=8)
+    labels = torch.arange(3)
+    turned = torch.linalg.qr(torch.eye(3) + 0.3 * torch.randn(3, 3)).Q  # target classes lie near, not at the centres
+    turned = turned * turned.diagonal().sign()
+    for _ in range(4):
+        contrast(outputs(centres, labels=labels), outputs(turned.mT.contiguous()))
+    found = (F.normalize(turned.mT, dim=1) @ contrast._clusters().mT).argmax(1)
+    assert found.tolist() == [0, 1, 2]
+    state = contrast.state_dict()
+    assert state["filled"].all()
+    assert int(state["place"]) == 4 * 3 % 8
+    contrast.eval()
+    contrast(outputs(-centres, labels=labels), outputs(-centres))
+    torch.testing.assert_close(contrast.centres, state["centres"])
+
+
+def test_a_threshold_that_no_row_meets_gives_zero():
+    contrast = ClusteredContrast(2, 3, threshold=1e-9, iterations=1)
+    contrast.centres.copy_(torch.tensor([[1.0, 0], [0, 1], [-1, 0]]))
+    rows = torch.tensor([[1.0, 1.0], [-1.0, 1.0]]).requires_grad_()
+    value = contrast.eval()(outputs(rows, labels=torch.tensor([0, 1])), outputs(rows.detach()))
+    assert value == 0
+    assert torch.equal(torch.autograd.grad(value, rows)[0], torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize("term", [SubdomainTerm(), JointTransport(), ClusteredContrast(2, 3)])
+def test_source_labels_are_asked_for(term):
+    rows = outputs(torch.zeros(2, 2))
+    with pytest.raises(ValueError, match="source must have labels, got none"):
+        term(rows, rows)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: JointTransport(features=-1.0), "features must be finite and not negative, got -1"),
+        (lambda: ClusteredContrast(2, 3, bank=0), "bank must be at least 1, got 0"),
+        (lambda: ClusteredContrast(2, 3, threshold=0.0), r"threshold must be in \(0, 1\], got 0"),
+        (lambda: ClusteredContrast(2, 3, momentum=1.0), r"momentum must be in \[0, 1\), got 1"),
+        (lambda: wdgrl(2, 3, 10, critic_steps=0), "critic_steps must be at least 1, got 0"),
+    ],
+)
+def test_errors_say_what_was_expected(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,209 @@
+"""Every loss of the library keeps the contract that `check_loss` offers to users; and `check_loss` can fail."""
+
+import pytest
+import torch
+from torch import nn
+
+from dalib import losses
+from dalib.kernels import Gaussian, Laplacian, RationalQuadratic
+from dalib.testing import check_loss
+from dalib.testing.losses import two_matrices
+
+
+def critic():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1)).double()
+
+
+def layers(n, m, generator):
+    first, second = two_matrices(n, m, generator)
+    return (first, first[:, :2] ** 2), (second, second[:, :2] ** 2)
+
+
+def labelled(n, m, generator):
+    source, target = two_matrices(n, m, generator)
+    return (source, torch.arange(n) % 2), (target, torch.arange(m) % 2)
+
+
+def with_probs(n, m, generator):
+    source, target = two_matrices(n, m, generator)
+    return (source, torch.arange(n) % 2), (target, torch.softmax(target[:, :2], dim=1))
+
+
+class Conditional(nn.Module):
+    """Calls a loss of rows and labels with a pair for each domain."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, source, target, *, source_weights=None, target_weights=None):
+        return self.loss(
+            source[0], target[0], source[1], target[1], source_weights=source_weights, target_weights=target_weights
+        )
+
+
+class OfTarget(nn.Module):
+    """Calls a loss of one matrix with the target."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, source, target, *, source_weights=None, target_weights=None):
+        return self.loss(target, weights=target_weights)
+
+
+class Logits(nn.Module):
+    """Calls the domain-adversarial loss of logits with the first feature."""
+
+    def forward(self, source, target, *, source_weights=None, target_weights=None):
+        return losses.domain_adversarial_loss(
+            source[:, 0], target[:, 0], source_weights=source_weights, target_weights=target_weights
+        )
+
+
+NO_DERIVATIVE = ("gradcheck",)  # the default bandwidth is outside the graph on purpose, or the gradient is reversed
+UNBIASED = {"on_itself": None, "repetition": False, "min_rows": 2}
+CASES = {
+    "mmd": (losses.MMDLoss(), {"skip": NO_DERIVATIVE}),
+    "mmd, fixed bandwidths": (losses.MMDLoss(bandwidths=[1.0, 2.0]), {}),
+    "mmd, bandwidths not in doublings": (losses.MMDLoss(bandwidths=[1.0, 1.7]), {}),
+    "mmd, Laplacian": (losses.MMDLoss(kernel=Laplacian(2.0)), {}),
+    "mmd, rational quadratic": (losses.MMDLoss(kernel=RationalQuadratic(2.0)), {}),
+    "unbiased mmd": (losses.UnbiasedMMDLoss(bandwidths=[1.0, 2.0]), UNBIASED),
+    "unbiased mmd, Laplacian": (losses.UnbiasedMMDLoss(kernel=Laplacian(2.0)), UNBIASED),
+    # Pairs and blocks follow the order of the rows; with odd numbers of rows a row of weight zero splits a pair.
+    "linear-time mmd": (losses.LinearTimeMMDLoss(bandwidths=[1.0]), {**UNBIASED, "skip": ("permutation", "weights")}),
+    "block mmd": (losses.BlockMMDLoss(block_size=2, bandwidths=[1.0]), {**UNBIASED, "skip": ("permutation", "weights")}),
+    "mean": (losses.MeanLoss(), {}),
+    "coral": (losses.CORALLoss(), {"repetition": False, "min_rows": 2}),
+    "log coral": (losses.LogCORALLoss(ridge=0.1), {"repetition": False, "min_rows": 2}),
+    "cmd": (losses.CMDLoss(interval=(-2.0, 2.0)), {}),
+    "homm": (losses.HoMMLoss(), {}),
+    "homm, centred": (losses.HoMMLoss(order=4, centred=True), {}),
+    "energy": (losses.EnergyLoss(), {}),
+    "sliced wasserstein": (losses.SlicedWassersteinLoss(projections=16), {}),
+    # The worst line moves with the rows, and is held fixed in the gradient: exact at the maximum alone.
+    "max-sliced wasserstein": (losses.MaxSlicedWassersteinLoss(projections=16), {"skip": ("gradcheck", "symmetry")}),
+    # At a loose tolerance values agree to that tolerance only, so the contract is checked at convergence. A compiled or
+    # transformed loss makes all iterations.
+    "sinkhorn": (losses.SinkhornLoss(epsilon=2.0, iterations=400, tolerance=1e-13), {}),
+    # The solver is outside of torch.
+    "exact transport": (losses.ExactTransportLoss(), {"skip": ("vmap",)}),
+    "joint mmd": (losses.JointMMDLoss(kernels=[Gaussian([1.0, 2.0]), Gaussian([1.5])]), {"inputs": layers}),
+    "joint mmd, default": (losses.JointMMDLoss(), {"inputs": layers, "skip": NO_DERIVATIVE}),
+    "adversarial map": (
+        losses.AdversarialMapLoss(losses.JointMMDLoss(kernels=[Gaussian([1.0])] * 2), [4, 2]).double(),
+        # The maps belong to the dtype of their parameters.
+        {"inputs": layers, "skip": ("dtypes", "autocast")},
+    ),
+    "local mmd": (
+        Conditional(losses.LocalMMDLoss(bandwidths=[1.0, 2.0])),
+        # Labels and probabilities are not interchangeable, and the probabilities carry no gradient.
+        {"inputs": with_probs, "symmetric": False, "on_itself": None, "skip": ("itself", "gradcheck", "equal rows", "vmap")},
+    ),
+    "class-conditional mmd": (
+        Conditional(losses.ClassConditionalMMDLoss(2, bandwidths=[1.0, 2.0])),
+        {"inputs": labelled},
+    ),
+    "contrastive": (
+        Conditional(losses.ContrastiveDomainLoss(2, bandwidths=[1.0, 2.0])),
+        {"inputs": labelled, "on_itself": None},
+    ),
+    "wasserstein critic": (
+        losses.WassersteinCriticLoss(critic()),
+        # The gradient is reversed; the penalty is of drawn points, which follow the rows, and needs autograd inside.
+        {"on_itself": None, "symmetric": False, "repetition": False,
+         "skip": ("gradcheck", "permutation", "weights", "vmap", "compile")},
+    ),
+    "domain adversarial": (
+        losses.DomainAdversarialLoss(critic()),
+        {"on_itself": None, "symmetric": False, "skip": NO_DERIVATIVE},
+    ),
+    "domain adversarial, logits": (Logits(), {"on_itself": None, "symmetric": False, "skip": ("errors",)}),
+    "entropy": (OfTarget(losses.EntropyLoss()), {"on_itself": None, "symmetric": False, "skip": ("weights", "errors")}),
+    "mcc": (
+        OfTarget(losses.MCCLoss()),
+        {"on_itself": None, "symmetric": False, "skip": ("weights", "errors", "gradcheck")},  # its weights are fixed
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_loss_keeps_the_contract(name):
+    loss, options = CASES[name]
+    check_loss(loss, **options)
+
+
+def test_broken_losses_are_caught():
+    def mean(source, target, *, source_weights=None, target_weights=None):
+        return losses.mean_loss(source, target, source_weights=source_weights, target_weights=target_weights)
+
+    broken = {
+        "itself": lambda s, t, **w: mean(s, t, **w) + 1,
+        "symmetry": lambda s, t, **w: mean(s, t, **w) * (1 + s.detach().square().sum()),
+        "permutation": lambda s, t, **w: mean(s, t, **w) * (2 + s[0, 0].detach().tanh() + t[0, 0].detach().tanh()),
+        "equal rows": lambda s, t, **w: mean(s, t, **w).sqrt(),
+        "weights": lambda s, t, source_weights=None, target_weights=None: mean(s, t),
+        "gradcheck": lambda s, t, **w: mean(s.detach(), t.detach(), **w) + 0 * s.sum() + 0 * t.sum(),
+        "dtypes": lambda s, t, **w: mean(s, t, **w).double(),
+        "errors": lambda s, t, **w: mean(s[:, :4].nan_to_num(), t, **w) if s.ndim == 2 else mean(s, t, **w),
+        "rows": lambda s, t, **w: mean(s, t, **w)[None],
+    }
+    every = ["compile", "vmap", "device", "copies", *broken]
+    for name, loss in broken.items():
+        with pytest.raises(AssertionError, match=f"^{name}: "):
+            check_loss(loss, skip=[other for other in every if other != name])
+
+
+class Forgetful(nn.Module):
+    """What it has drawn is in no state_dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = None
+        self.factor = nn.Parameter(torch.ones(()))
+
+    def forward(self, source, target):
+        if self.map is None:
+            self.map = torch.randn(4, 2, dtype=source.dtype)
+        return self.factor * losses.mean_loss(source @ self.map, target @ self.map)
+
+    def __deepcopy__(self, memo):
+        return Forgetful()
+
+
+def test_state_that_is_lost_is_caught():
+    loss = Forgetful()
+    torch.manual_seed(5)
+    loss(torch.ones(2, 4, dtype=torch.float64), torch.ones(2, 4, dtype=torch.float64))
+    every = ("rows", "itself", "symmetry", "permutation", "equal rows", "weights", "dtypes", "autocast", "compile")
+    with pytest.raises(AssertionError, match="copies: a deep copy must give the same value"):
+        check_loss(loss, skip=(*every, "vmap", "gradcheck", "errors"))
+
+
+def test_an_unknown_check_is_refused():
+    with pytest.raises(ValueError, match=r"skip must name checks out of rows, itself, .*, got speed"):
+        check_loss(losses.MMDLoss(), skip=("speed",))
+
+
+def test_every_loss_of_the_library_is_in_the_list():
+    def kinds(module):
+        return {type(part).__name__ for part in module.modules()}
+
+    checked = set().union(*(kinds(loss) for loss, _ in CASES.values()))
+    modules = {name for name in losses.__all__ if name.endswith("Loss")}
+    assert modules <= checked | OTHERS, f"add to CASES: {sorted(modules - checked - OTHERS)}"
+
+
+OTHERS = {
+    "BatchSpectralLoss",
+    "ClassifierDiscrepancyLoss",
+    "EntropyConditionedLoss",
+    "MarginDisparityLoss",
+    "NuclearWassersteinLoss",
+    "SlicedDiscrepancyLoss",
+    "UnknownBoundaryLoss",
+}
+"""Losses of other inputs, which tests of their own hold to the same promises."""
