@@ -27,11 +27,13 @@ from dalib.losses.mcc import MCCLoss, mcc_loss
 from dalib.losses.mean import MeanLoss, mean_loss
 from dalib.losses.mmd import MMDLoss, mmd_loss
 from dalib.losses.nuclear_wasserstein import NuclearWassersteinLoss, nuclear_wasserstein_loss
+from dalib.losses.one_vs_all import one_vs_all_loss, open_entropy_loss
 from dalib.losses.sinkhorn import SinkhornLoss, sinkhorn_loss
 from dalib.losses.sliced_discrepancy import SlicedDiscrepancyLoss, sliced_discrepancy_loss
 from dalib.losses.sliced_wasserstein import SlicedWassersteinLoss, sliced_wasserstein_loss
 from dalib.losses.two_sample import MMDTest, mmd_test
 from dalib.losses.unbiased_mmd import UnbiasedMMDLoss, unbiased_mmd_loss
+from dalib.losses.unknown_boundary import UnknownBoundaryLoss, unknown_boundary_loss
 from dalib.losses.wasserstein_critic import WassersteinCriticLoss
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "SlicedDiscrepancyLoss",
     "SlicedWassersteinLoss",
     "UnbiasedMMDLoss",
+    "UnknownBoundaryLoss",
     "WassersteinCriticLoss",
     "batch_spectral_loss",
     "block_mmd_loss",
@@ -91,8 +94,11 @@ __all__ = [
     "mmd_loss",
     "mmd_test",
     "nuclear_wasserstein_loss",
+    "one_vs_all_loss",
+    "open_entropy_loss",
     "sinkhorn_loss",
     "sliced_discrepancy_loss",
     "sliced_wasserstein_loss",
     "unbiased_mmd_loss",
+    "unknown_boundary_loss",
 ]

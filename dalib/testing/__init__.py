@@ -1,6 +1,7 @@
 """Contract checks that anyone can run on an extension of their own."""
 
-from dalib.testing.losses import check_loss
+from dalib.testing.adversary import check_adversary
+from dalib.testing.adversary_monitor import AdversaryReport, adversary_report
 from dalib.testing.weights import check_weights
 
-__all__ = ["check_loss", "check_weights"]
+__all__ = ["AdversaryReport", "adversary_report", "check_adversary", "check_weights"]

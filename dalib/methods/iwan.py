@@ -1,0 +1,102 @@
+"""IWAN: importance weighted adversarial nets."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dalib.losses import DomainAdversarialLoss, DomainDiscriminator, EntropyLoss, domain_adversarial_loss
+from dalib.objective import Align, Objective, OnTarget, source_cross_entropy
+from dalib.schedules import Schedule, sigmoid_ramp
+
+
+class ImportanceWeightedAdversarialLoss(nn.Module):
+    r"""A first discriminator weighs the source rows, a second one plays the game of DANN with these weights [1]_.
+
+    .. math:: w_i \propto 1 - D(\bar f_i) = \sigma(-z_i)
+
+    The first sees the features without sending a gradient back, and learns the plain domains; rows that it takes for
+    source alone count little. The value is the sum of both losses.
+
+    Args:
+        weigher: The first discriminator, from features to one logit a row.
+        adversarial: The game of the second.
+
+    References:
+        .. [1] Zhang et al. Importance Weighted Adversarial Nets for Partial Domain Adaptation. CVPR 2018.
+    """
+
+    def __init__(self, weigher: nn.Module, adversarial: DomainAdversarialLoss) -> None:
+        super().__init__()
+        self.weigher = weigher
+        self.adversarial = adversarial
+
+    def forward(
+        self,
+        source: Tensor,
+        target: Tensor,
+        *,
+        source_weights: Tensor | None = None,
+        target_weights: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of two feature matrices, shapes ``(n, d)`` and ``(m, d)``."""
+        rows = len(source)
+        logits = self.weigher(torch.cat([source, target]).detach()).flatten()
+        first = domain_adversarial_loss(
+            logits[:rows], logits[rows:], source_weights=source_weights, target_weights=target_weights
+        )
+        weights = self.weights(logits[:rows])
+        weights = weights if source_weights is None else weights * source_weights
+        second: Tensor = self.adversarial(source, target, source_weights=weights, target_weights=target_weights)
+        return first + second
+
+    @staticmethod
+    def weights(logits: Tensor) -> Tensor:
+        """The weights of source rows from the first discriminator's logits, of mean one, without gradient."""
+        log_weights = torch.nn.functional.logsigmoid(-logits.detach().to(torch.float32))
+        return torch.softmax(log_weights, dim=0) * len(logits)  # sigma(-z) / mean, safe where all are near zero
+
+
+def iwan(
+    features: int,
+    classes: int,
+    steps: int,
+    *,
+    weight: float | Schedule = 1.0,
+    strength: float | Schedule | None = None,
+    entropy_weight: float | Schedule = 0.1,
+    hidden: int = 1024,
+) -> Objective:
+    """DANN for a target that lacks some source classes: source rows unlike any target row count less [1]_.
+
+    Args:
+        features: Width of the features.
+        classes: Number of source classes (not used); the target has some of them.
+        steps: Number of optimizer steps: the length of the ramp.
+        weight: Factor of the losses of both discriminators.
+        strength: Factor of the reversed gradient. Default: the ramp of DANN from 0 to 1, ``sigmoid_ramp(steps)``.
+        entropy_weight: Factor of the entropy of the target predictions; 0.1 in TLlib.
+        hidden: Width of the discriminators' hidden layers; they have no batch norm.
+
+    Returns:
+        The objective. The discriminators' parameters are its parameters.
+
+    References:
+        .. [1] Zhang et al. Importance Weighted Adversarial Nets for Partial Domain Adaptation. CVPR 2018.
+
+    Example:
+        >>> list(iwan(256, 31, 1000).terms)
+        ['classification', 'adversarial', 'entropy']
+
+    Note:
+        The paper has two encoders, the source's frozen after a first stage; this, like TLlib, shares one. TLlib uses
+        factors of 4.5 and 3 for the two discriminators.
+    """
+    strength = sigmoid_ramp(steps) if strength is None else strength
+    weigher, discriminator = (DomainDiscriminator(features, hidden=hidden, batch_norm=False) for _ in range(2))
+    loss = ImportanceWeightedAdversarialLoss(weigher, DomainAdversarialLoss(discriminator, strength=strength))
+    return Objective(
+        classification=source_cross_entropy,
+        adversarial=Align(loss, weight=weight),
+        entropy=OnTarget(EntropyLoss(), weight=entropy_weight),
+    )
