@@ -8,17 +8,24 @@ from collections.abc import Callable
 
 from dalib.methods.adda import adda
 from dalib.methods.bsp import bsp
+from dalib.methods.can import can
 from dalib.methods.cdan import cdan, cdan_e
+from dalib.methods.cmd import cmd
 from dalib.methods.control import control
 from dalib.methods.daan import daan
 from dalib.methods.daln import daln
 from dalib.methods.dan import dan
 from dalib.methods.dann import dann
 from dalib.methods.deep_coral import deep_coral
+from dalib.methods.deepjdot import deepjdot
 from dalib.methods.domain_confusion import domain_confusion
+from dalib.methods.dsan import dsan
 from dalib.methods.etn import etn
+from dalib.methods.homm import homm
 from dalib.methods.importance_weighted import importance_weighted
 from dalib.methods.iwan import iwan
+from dalib.methods.jan import jan
+from dalib.methods.log_coral import log_coral
 from dalib.methods.mada import mada
 from dalib.methods.mcc import mcc
 from dalib.methods.mcd import mcd
@@ -28,8 +35,10 @@ from dalib.methods.osbp import osbp
 from dalib.methods.ovanet import ovanet
 from dalib.methods.pada import pada
 from dalib.methods.source_only import source_only
+from dalib.methods.swd import swd
 from dalib.methods.swd_mcd import swd_mcd
 from dalib.methods.uan import uan
+from dalib.methods.wdgrl import wdgrl
 from dalib.objective import Objective
 
 Recipe = Callable[..., Objective]
@@ -39,6 +48,7 @@ RECIPES: dict[str, Recipe] = {
     recipe.__name__: recipe
     for recipe in (
         *(source_only, control, importance_weighted, dan, deep_coral, mcc),
+        *(jan, dsan, log_coral, cmd, homm, can, swd, deepjdot, wdgrl),
         *(dann, cdan, cdan_e, mdd, bsp, daln, daan, mada, domain_confusion),
         *(adda, mcd, mcd_reversal, swd_mcd),
         *(pada, iwan, etn),
@@ -55,18 +65,25 @@ __all__ = [
     "Recipe",
     "adda",
     "bsp",
+    "can",
     "cdan",
     "cdan_e",
+    "cmd",
     "control",
     "daan",
     "daln",
     "dan",
     "dann",
     "deep_coral",
+    "deepjdot",
     "domain_confusion",
+    "dsan",
     "etn",
+    "homm",
     "importance_weighted",
     "iwan",
+    "jan",
+    "log_coral",
     "mada",
     "mcc",
     "mcd",
@@ -76,6 +93,8 @@ __all__ = [
     "ovanet",
     "pada",
     "source_only",
+    "swd",
     "swd_mcd",
     "uan",
+    "wdgrl",
 ]

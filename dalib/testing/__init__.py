@@ -2,6 +2,7 @@
 
 from dalib.testing.adversary import check_adversary
 from dalib.testing.adversary_monitor import AdversaryReport, adversary_report
+from dalib.testing.losses import check_loss
 from dalib.testing.weights import check_weights
 
-__all__ = ["AdversaryReport", "adversary_report", "check_adversary", "check_weights"]
+__all__ = ["AdversaryReport", "adversary_report", "check_adversary", "check_loss", "check_weights"]
