@@ -10,10 +10,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "dalib"
 
 # From the ground up; a file may import from floors below its own. Files of one room do not import each other, except
-# in the rooms that build one thing together; a private file (``_name.py``) is the cellar of its room, and in the hall
-# the ground that all stand on.
+# in the rooms that build one thing together; a private file (``_name.py``) is the cellar of its room.
 FLOORS = [
-    set(),  # private files of the hall
+    {"_checks", "_precision"},
     {"row_weights", "distances", "schedules", "outputs"},
     {"kernels"},
     {"reversal", "conditioning", "evaluation", "metrics"},
@@ -23,7 +22,7 @@ FLOORS = [
     {"methods"},
     {"data"},
     {"benchmark"},
-    {"testing"},
+    {"testing", "__main__"},
 ]
 BUILT_TOGETHER = {"training", "data", "benchmark", "testing"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -58,8 +57,6 @@ def private(module):
 
 
 def floor(module):
-    if private(module) and module.count(".") == 1:
-        return 0
     return next((level for level, rooms in enumerate(FLOORS) if room(module) in rooms), None)
 
 
@@ -69,7 +66,8 @@ def test_imports_point_down(path):
     assert floor(here) is not None, f"{here} stands on no floor"
     for other in imported(path):
         assert other != "dalib", f"{here} imports the front door; import the file itself"
-        if private(other) and room(other) in (room(here), other.split(".")[-1]):
+        if private(other) and other.count(".") > 1:
+            assert room(other) == room(here), f"{here} goes into the cellar of another room: {other}"
             continue
         if room(other) != room(here):
             assert floor(other) < floor(here), f"{here} imports {other}, which is not below it"
@@ -101,7 +99,7 @@ def test_no_room_for_odds_and_ends(word):
 
 @pytest.mark.parametrize(("folder", "suffix"), [("losses", "_loss"), ("validators", ("_score", "_distance"))])
 def test_functions_of_a_room_end_in_its_suffix(folder, suffix):
-    for path in (PACKAGE / folder).glob("*.py"):
+    for path in (PACKAGE / folder).glob("[!_]*.py"):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 returns = ast.unparse(node.returns) if node.returns else ""
@@ -137,5 +135,5 @@ def test_nothing_is_printed_outside_the_command_line():
 
 
 def test_files_keep_to_one_idea():
-    long = {module_name(path): count for path in FILES if (count := len(path.read_text().splitlines())) > 320}
-    assert not long, f"files above 320 lines: {long}"
+    long = {module_name(path): count for path in FILES if (count := len(path.read_text().splitlines())) > 400}
+    assert not long, f"files above 400 lines: {long}"

@@ -108,11 +108,11 @@ class Protocol:
 
         Example:
             >>> Protocol().evaluation_rows(1280), Protocol().evaluation_rows(3 * 224 * 224)
-            (256, 8)
+            (256, 6)
         """
         if self.evaluation_batch_size is not None:
             return self.evaluation_batch_size
-        return 256 if self.device != "cpu" else min(256, max(8, 2**20 // entries))
+        return 256 if self.device != "cpu" else min(256, max(4, 2**20 // entries))
 
     @property
     def mode(self) -> str:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib._pooled import pool
 from dalib._precision import float32_island
 from dalib.kernels import Gram, Kernel, chosen
+from dalib.losses._pooled import pool
 
 
 @float32_island

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib._class_shares import class_shares, memberships, present
-from dalib._kernel_form import kernel_form, scales_of
-from dalib._pooled import pool
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian
+from dalib.losses._class_shares import class_shares, memberships, present
+from dalib.losses._kernel_form import kernel_form, scales_of
+from dalib.losses._pooled import pool
 
 
 @float32_island

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib._moments import centred
 from dalib._precision import float32_island
 from dalib.distances import roots
+from dalib.losses._moments import centred
 from dalib.row_weights import shares
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib._covariance_form import covariance_form
-from dalib._moments import covariance_shares
 from dalib._precision import float32_island
+from dalib.losses._covariance_form import covariance_form
+from dalib.losses._moments import covariance_shares
 
 
 @float32_island

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from dalib._pooled import pool
 from dalib._precision import float32_island
 from dalib.distances import roots, squared_distances
+from dalib.losses._pooled import pool
 
 
 @float32_island

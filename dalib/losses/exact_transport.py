@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from dalib._pooled import pool
 from dalib._precision import float32_island
-from dalib._transport import exact_coupling
 from dalib.distances import squared_distances
+from dalib.losses._pooled import pool
+from dalib.losses._transport import exact_coupling as exact_coupling
 
 
 @float32_island

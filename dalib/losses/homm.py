@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib._moments import centred as centred_rows
 from dalib._precision import float32_island
+from dalib.losses._moments import centred as centred_rows
 from dalib.row_weights import shares
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib._kernel_form import kernel_form, scales_of
-from dalib._pooled import pool
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian
+from dalib.losses._kernel_form import kernel_form, scales_of
+from dalib.losses._pooled import pool
 
 
 @float32_island

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib._pooled import pool, refuse_one_row
 from dalib._precision import float32_island
 from dalib.kernels import Kernel, chosen
+from dalib.losses._pooled import pool, refuse_one_row
 
 
 @float32_island

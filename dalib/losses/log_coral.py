@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib._moments import covariance_factor, covariance_shares
 from dalib._precision import float32_island
+from dalib.losses._moments import covariance_factor, covariance_shares
 
 
 @float32_island

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dalib import _checks
 from dalib._precision import float32_island
-from dalib._transport import slopes_on_lines, squared_wasserstein_on_lines
+from dalib.losses._transport import slopes_on_lines, squared_wasserstein_on_lines
 from dalib.row_weights import shares
 
 STARTS = 8

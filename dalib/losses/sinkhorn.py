@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib._pooled import pool
 from dalib._precision import float32_island
-from dalib._transport import entropic_potentials, symmetric_potential
 from dalib.distances import mean_squared_distance, squared_distances
+from dalib.losses._pooled import pool
+from dalib.losses._transport import entropic_potentials, symmetric_potential
 
 RELATIVE_EPSILON = 0.05
 """The default regularisation, in mean squared distances of the pooled sample."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
-from dalib._kernel_form import kernel_times, scales_of
 from dalib.kernels import Gaussian, Kernel, chosen
+from dalib.losses._kernel_form import kernel_times, scales_of
 
 EXACT_BELOW = 2048
 """Fewer rows than this are computed in float64, so that ties between permutations stay ties."""

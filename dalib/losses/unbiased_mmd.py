@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dalib._kernel_form import kernel_form, scales_of
-from dalib._pooled import pool, refuse_one_row
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, chosen
+from dalib.losses._kernel_form import kernel_form, scales_of
+from dalib.losses._pooled import pool, refuse_one_row
 
 
 @float32_island

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dalib._pooled import Pooled, pool
+from dalib.losses._pooled import Pooled, pool
 from dalib.reversal import GradientReversal
 from dalib.schedules import Schedule
 

@@ -28,7 +28,8 @@ def bsp(
         weight: Factor of the adversarial loss.
         spectral_weight: Factor of the penalty; 1e-4 in the paper.
         k: Number of penalised directions of each domain; 1 in the paper.
-        strength: Factor of the reversed gradient. Default: the ramp of DANN from 0 to 1, ``sigmoid_ramp(steps)``.
+        strength: Factor of the reversed gradient. Default: as in :func:`~dalib.methods.dann`, the ramp of the
+            authors' code for 1000 steps, ``sigmoid_ramp(steps, alpha=1.0)``, from 0 to 0.46.
         hidden: Width of the discriminator's hidden layers.
 
     Returns:
@@ -46,7 +47,7 @@ def bsp(
         The paper adds the penalty to DANN and to CDAN; the authors' code to CDAN+E. This is the former. For the latter add
         ``spectral=Align(BatchSpectralLoss(), weight=1e-4)`` to the terms of :func:`~dalib.methods.cdan_e`. TLlib uses 2e-4.
     """
-    strength = sigmoid_ramp(steps) if strength is None else strength
+    strength = sigmoid_ramp(steps, alpha=1.0) if strength is None else strength
     adversarial = DomainAdversarialLoss(DomainDiscriminator(features, hidden=hidden), strength=strength)
     return Objective(
         classification=source_cross_entropy,

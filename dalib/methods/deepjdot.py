@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib._transport import exact_coupling
 from dalib.distances import squared_distances
+from dalib.losses.exact_transport import exact_coupling
 from dalib.objective import Align, Objective, source_cross_entropy
 from dalib.outputs import Outputs
 from dalib.row_weights import shares

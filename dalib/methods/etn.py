@@ -139,7 +139,8 @@ def etn(
         steps: Number of optimizer steps: the length of the ramp.
         auxiliary_weight: Factor of the auxiliary domain loss; 10 in the authors' code.
         entropy_weight: Factor of the entropy of the target predictions; 0.2 in the authors' code.
-        strength: Factor of the reversed gradient. Default: the ramp of DANN from 0 to 1, ``sigmoid_ramp(steps)``.
+        strength: Factor of the reversed gradient. Default: as in :func:`~dalib.methods.dann`, the ramp of the
+            authors' code for 1000 steps, ``sigmoid_ramp(steps, alpha=1.0)``, from 0 to 0.46.
         hidden: Width of the hidden layers of the auxiliary classifier and the discriminator.
         dropout: Probability of dropout in both.
 
@@ -157,7 +158,7 @@ def etn(
         Domain losses are the sums over both domains here, as in the authors' code, and not their means. The dropout of the
         auxiliary classifier is drawn once for the weights of the cross entropy and once for those of the game.
     """
-    strength = sigmoid_ramp(steps) if strength is None else strength
+    strength = sigmoid_ramp(steps, alpha=1.0) if strength is None else strength
     layers: list[nn.Module] = []
     for inputs in (features, hidden):
         layers += [nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout)]

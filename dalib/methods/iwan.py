@@ -74,7 +74,8 @@ def iwan(
         classes: Number of source classes (not used); the target has some of them.
         steps: Number of optimizer steps: the length of the ramp.
         weight: Factor of the losses of both discriminators.
-        strength: Factor of the reversed gradient. Default: the ramp of DANN from 0 to 1, ``sigmoid_ramp(steps)``.
+        strength: Factor of the reversed gradient. Default: as in :func:`~dalib.methods.dann`, TLlib's ramp
+            for 1000 steps, ``sigmoid_ramp(steps, alpha=1.0)``, from 0 to 0.46.
         entropy_weight: Factor of the entropy of the target predictions; 0.1 in TLlib.
         hidden: Width of the discriminators' hidden layers; they have no batch norm.
 
@@ -92,7 +93,7 @@ def iwan(
         The paper has two encoders, the source's frozen after a first stage; this, like TLlib, shares one. TLlib uses
         factors of 4.5 and 3 for the two discriminators.
     """
-    strength = sigmoid_ramp(steps) if strength is None else strength
+    strength = sigmoid_ramp(steps, alpha=1.0) if strength is None else strength
     weigher, discriminator = (DomainDiscriminator(features, hidden=hidden, batch_norm=False) for _ in range(2))
     loss = ImportanceWeightedAdversarialLoss(weigher, DomainAdversarialLoss(discriminator, strength=strength))
     return Objective(

@@ -152,7 +152,8 @@ def pada(
         classes: Number of source classes; the target has some of them.
         steps: Number of optimizer steps: the length of the ramp.
         weight: Factor of the adversarial loss.
-        strength: Factor of the reversed gradient. Default: the ramp of DANN from 0 to 1, ``sigmoid_ramp(steps)``.
+        strength: Factor of the reversed gradient. Default: as in :func:`~dalib.methods.dann`, the ramp of the
+            authors' code for 1000 steps, ``sigmoid_ramp(steps, alpha=1.0)``, from 0 to 0.46.
         hidden: Width of the discriminator's hidden layers.
         temperature: Temperature of the target predictions that make the class weights; 1 in the paper.
         window: Number of steps between updates of the class weights. Default: a twentieth of the training.
@@ -172,7 +173,7 @@ def pada(
         batches since the last update in training mode. There the weights also shrink the source's part of the adversarial
         loss; here each domain counts one half. TLlib divides the weights by the largest one and uses a temperature of 0.1.
     """
-    strength = sigmoid_ramp(steps) if strength is None else strength
+    strength = sigmoid_ramp(steps, alpha=1.0) if strength is None else strength
     window = max(steps // 20, 1) if window is None else window
     shares = ClassShares(classes, window=window, temperature=temperature)
     adversarial = DomainAdversarialLoss(DomainDiscriminator(features, hidden=hidden), strength=strength)

@@ -197,7 +197,9 @@ class _GradientStep:
         for phase in objective.phases(self.model, self.forward):
             moved = [parameter for parameter in phase.parameters if parameter.requires_grad]
             if not moved:
-                raise ValueError(f"phase {phase.name!r} must move a trainable parameter, got none; unfreeze some of them")
+                raise ValueError(
+                    f"phase {phase.name!r} must move a trainable parameter, got none; unfreeze some of them"
+                )
             for _ in range(phase.times):
                 with self._autocast():
                     loss = phase.loss(source, target)

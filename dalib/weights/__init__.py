@@ -1,6 +1,6 @@
 """Importance and label-shift weights, in the style of scikit-learn: ``fit(source, target)`` learns ``weights_``."""
 
-from dalib._importance import CollapsedWeightsWarning, effective_sample_size
+from dalib.weights._importance import CollapsedWeightsWarning, effective_sample_size
 from dalib.weights.bbse import BBSE
 from dalib.weights.bootstrap import class_weight_intervals
 from dalib.weights.calibration import BiasCorrectedTemperature
@@ -28,26 +28,26 @@ from dalib.weights.tradaboost import TrAdaBoost, TrAdaBoostR2
 from dalib.weights.two_stage_tradaboost import TwoStageTrAdaBoostR2
 from dalib.weights.ulsif import ULSIF, RuLSIF
 
-__all__ = [  # noqa: RUF022 (sorted plainly, as a test wants it)
+__all__ = [
     "BBSE",
+    "KLIEP",
+    "RLLS",
+    "ULSIF",
     "BiasCorrectedTemperature",
     "CollapsedWeightsWarning",
     "DomainClassifierWeights",
     "GaussianDensityWeights",
     "ImportanceWeighted",
-    "KLIEP",
     "KernelDensityWeights",
     "KernelMeanMatching",
     "MaximumLikelihoodLabelShift",
     "NearestNeighbourWeights",
-    "RLLS",
     "RuLSIF",
     "ShiftDetector",
     "TargetShiftWeights",
     "TrAdaBoost",
     "TrAdaBoostR2",
     "TwoStageTrAdaBoostR2",
-    "ULSIF",
     "balance_table",
     "class_weight_intervals",
     "clipping_curve",

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from dalib import _importance, _label_shift
+from dalib.weights import _importance, _label_shift
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dalib import _arrays, _importance
+from dalib.weights import _arrays, _importance
 
 Array = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from dalib import _arrays, _importance, _label_shift
+from dalib.weights import _arrays, _importance, _label_shift
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cholesky, solve_triangular
 from sklearn.base import BaseEstimator
 
-from dalib import _arrays, _importance
+from dalib.weights import _arrays, _importance
 
 Array = NDArray[np.float64]
 

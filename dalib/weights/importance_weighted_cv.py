@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dalib import _importance
+from dalib.weights import _importance
 
 Scorer = Callable[[Any, ArrayLike, ArrayLike], float]
 

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from dalib import _arrays, _importance
+from dalib.weights import _arrays, _importance
 
 Array = NDArray[np.float64]
 

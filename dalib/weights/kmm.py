@@ -14,8 +14,8 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from dalib import _arrays, _box_slab, _importance
-from dalib._box_slab_solver import solve
+from dalib.weights import _arrays, _box_slab, _importance
+from dalib.weights._box_slab_solver import solve
 
 Array = NDArray[np.float64]
 Kernel = Callable[[Array, Array], Array]

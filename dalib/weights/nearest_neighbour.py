@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 
-from dalib import _arrays, _importance
+from dalib.weights import _arrays, _importance
 
 _REMEDY = "raise smoothing, or use an estimator that shares a target row among its neighbours"
 

@@ -12,7 +12,7 @@ from scipy.optimize import lsq_linear
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from dalib import _importance, _label_shift
+from dalib.weights import _importance, _label_shift
 
 Array = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from dalib import _arrays, _box_slab, _label_shift
-from dalib._box_slab_solver import solve
+from dalib.weights import _arrays, _box_slab, _label_shift
+from dalib.weights._box_slab_solver import solve
 
 Array = NDArray[np.float64]
 

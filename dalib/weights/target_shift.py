@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from dalib import _arrays, _box_slab, _importance, _label_shift
-from dalib._box_slab_solver import solve
+from dalib.weights import _arrays, _box_slab, _importance, _label_shift
+from dalib.weights._box_slab_solver import solve
 
 Array = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dalib import _boosting
+from dalib.weights import _boosting
 
 Array = NDArray[np.float64]
 

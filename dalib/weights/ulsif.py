@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from dalib import _arrays, _importance
+from dalib.weights import _arrays, _importance
 
 Array = NDArray[np.float64]
 

@@ -106,7 +106,7 @@ def test_list_names_everything(capsys):
             "--root must be the .npz file, got '/nowhere/x.npz', which does not exist",
         ),
         (["run", "list", "--root", "."], "--lists must be given for the set list"),
-        (["run", "FILE", "--methods", "dan,dnn"], "got 'dnn'; nearest: dann, dan, cdan"),
+        (["run", "FILE", "--methods", "dan,dnn"], "got 'dnn'; nearest: dann"),
         (["run", "FILE", "--methods", ","], "--methods must name at least one of"),
         (
             ["run", "FILE", "--pairs", "A-X"],

@@ -13,16 +13,21 @@ from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 from torch import nn
 
-from dalib import _transport
-from dalib._transport import entropic_potentials, exact_coupling, squared_wasserstein_on_lines, symmetric_potential
 from dalib.distances import squared_distances
 from dalib.losses import (
     WassersteinCriticLoss,
+    _transport,
     energy_loss,
     exact_transport_loss,
     max_sliced_wasserstein_loss,
     sinkhorn_loss,
     sliced_wasserstein_loss,
+)
+from dalib.losses._transport import (
+    entropic_potentials,
+    exact_coupling,
+    squared_wasserstein_on_lines,
+    symmetric_potential,
 )
 from tests.strategies import counts, row_weights, two_samples
 
@@ -81,7 +86,7 @@ def test_sliced_wasserstein_of_a_shift_and_of_a_scale():
     source = torch.randn(1000, 4, dtype=torch.float64)
     shift = torch.tensor([1.0, 2, 3, 0], dtype=torch.float64)
     value = sliced_wasserstein_loss(source, source + shift, projections=2000).item()
-    assert value == pytest.approx(shift.square().sum().item() / 4, rel=0.05)
+    assert value == pytest.approx(shift.square().sum().item() / 4, rel=0.1)  # 4.5 standard errors
     assert sliced_wasserstein_loss(source, 3 * source).item() == pytest.approx((3 - 1) ** 2, rel=0.1)
 
 

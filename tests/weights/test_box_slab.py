@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from dalib._box_slab import BoxSlab, Program, Solution
-from dalib._box_slab_solver import largest_eigenvalue_bound, solve
+from dalib.weights._box_slab import BoxSlab, Program, Solution
+from dalib.weights._box_slab_solver import largest_eigenvalue_bound, solve
 
 quadprog = pytest.importorskip("quadprog")
 

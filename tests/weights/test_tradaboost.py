@@ -8,8 +8,8 @@ from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.metrics import mean_squared_error
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from dalib._boosting import source_factor, weighted_median
 from dalib.weights import TrAdaBoost, TrAdaBoostR2, TwoStageTrAdaBoostR2
+from dalib.weights._boosting import source_factor, weighted_median
 
 
 def classes(n, seed, turned=0.0):

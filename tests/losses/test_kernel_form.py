@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from dalib import _kernel_form, _kernel_tiles
-from dalib._kernel_form import Scales, doublings, kernel_form, kernel_times, scales_of
 from dalib.kernels import Gaussian, gaussian_kernel, squared_distances
+from dalib.losses import _kernel_form, _kernel_tiles
+from dalib.losses._kernel_form import Scales, doublings, kernel_form, kernel_times, scales_of
 
 VARIANCES = {"one": (2.0,), "doublings": (1.0, 4.0, 2.0), "with a gap": (8.0, 1.0), "others": (1.0, 3.0, 2.0)}
 

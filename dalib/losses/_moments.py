@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dalib._pooled import refuse_one_row
+from dalib.losses._pooled import refuse_one_row
 from dalib.row_weights import shares
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigvalsh
 from scipy.linalg.lapack import dpstrf
 
-from dalib._box_slab import Program, Solution
+from dalib.weights._box_slab import Program, Solution
 
 Array = NDArray[np.float64]
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
-from dalib._kernel_tiles import mix, product, tiled
 from dalib.kernels import Gaussian
+from dalib.losses._kernel_tiles import mix, product, tiled
 
 TILE_ABOVE = 192
 """From this many rows on the sums run over tiles; below, one dense block has less overhead."""
