@@ -56,10 +56,13 @@ def mean_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tensor
         tensor(2.)
     """
     rows = rows.detach()
-    shares = torch.ones_like(rows[:, 0]) if weights is None else weights.detach().to(rows.dtype)
-    shares = shares / shares.sum()
     # Twice centred: the first mean may be rounded when the data lie far from zero, the second then is not.
     rows = rows - rows.mean(dim=0)
+    if weights is None:
+        mean = rows.mean(dim=0)  # next to nothing, so taking its square away cancels no digits
+        return 2 * (rows.square().sum() / len(rows) - mean @ mean).clamp_min(0)
+    shares = weights.detach().to(rows.dtype)
+    shares = shares / shares.sum()
     rows = rows - shares @ rows
     return 2 * (shares * (rows * rows).sum(dim=1)).sum()
 

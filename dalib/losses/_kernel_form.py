@@ -178,9 +178,9 @@ def _kernels(
     rows: Tensor, variances: Tensor, powers: tuple[int, ...] | None, slope: bool = True
 ) -> tuple[Tensor, Tensor]:
     """The kernel of all pairs, and minus its derivative by the squared distance."""
-    norms = (rows * rows).sum(dim=1)
-    distances = (norms[:, None] + norms - 2 * rows @ rows.mT).clamp_min(0)
-    distances = distances * (1 - torch.eye(len(rows), dtype=rows.dtype, device=rows.device))
+    products = rows @ rows.mT
+    norms = products.diagonal()  # of the same product, so that the diagonal of the distances is exactly zero
+    distances = (norms[:, None] + norms - 2 * products).clamp_min(0)
     count = variances.shape[0]
     if powers is None:
         parts = [torch.exp(distances / (-2 * variance)) for variance in variances.unbind()]
@@ -228,5 +228,5 @@ def _dense(
     gradients = []
     for this, rows in enumerate(layers):
         steep = product([parts[this][1], *(part[0] for other, part in enumerate(parts) if other != this)]) * pairs
-        gradients.append(-4 * (steep.sum(dim=1)[:, None] * rows - steep @ rows))
+        gradients.append(4 * (steep - torch.diag_embed(steep.sum(dim=1))) @ rows)
     return (value, 2 * mix(sums, mixing), *gradients)
