@@ -1,0 +1,164 @@
+"""Time the losses beside their peers, plain forms and the machine's limit; write a record and a picture.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.speed.run [--quick]
+
+All times are CPU milliseconds of forward and backward through the public function, in one thread of one process, in
+turns. Compare them within a row; a row of another run is of another machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.speed import peers, reference_forms
+from benchmarks.speed.timing import exponential_rate, extra_megabytes, forward_and_backward, interleaved, multiply_rate
+from dalib.losses import coral_loss, joint_mmd_loss, mmd_loss, sinkhorn_loss, sliced_wasserstein_loss
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "speed"
+MMD_SIZES = ((32, 256), (32, 2048), (128, 256), (512, 256), (512, 2048), (2048, 256), (8192, 256))
+CORAL_SIZES = ((32, 256), (128, 256), (512, 256), (32, 2048), (128, 2048), (512, 2048), (2048, 256))
+LARGEST_BROADCAST = 2**28
+LARGEST_MATRIX = 4096
+
+
+def samples(n: int, d: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two normal samples, one of them moved and stretched."""
+    generator = torch.Generator().manual_seed(n + d)
+    return torch.randn(n, d, generator=generator), 1.2 * torch.randn(n, d, generator=generator) + 0.3
+
+
+def row(
+    name: str, size: str, losses: dict[str, Callable[..., Any]], *inputs: Any, limit: float | None = None
+) -> dict[str, Any]:
+    """Times of one problem. A peer that cannot be run is recorded with its error."""
+    calls, errors = {}, {}
+    for who, loss in losses.items():
+        call = forward_and_backward(loss, *inputs)
+        try:
+            call()
+        except Exception as error:
+            errors[who] = f"{type(error).__name__}: {error}"[:200]
+            continue
+        calls[who] = call
+    times = interleaved(calls)
+    made = {"loss": name, "size": size, "milliseconds": {who: round(time, 4) for who, time in times.items()}}
+    made |= {"errors": errors} if errors else {}
+    if limit is not None:
+        made["limit"] = round(1e3 * limit, 4)
+    print(made, flush=True)
+    return made
+
+
+def mmd_rows(sizes: tuple[tuple[int, int], ...], flops: float, exps: float) -> list[dict[str, Any]]:
+    """MMD; its limit: half the distances, one more product backward, half the exponentials."""
+    made = []
+    for n, d in sizes:
+        losses: dict[str, Callable[..., Any]] = {"dalib": mmd_loss}
+        if 2 * n <= LARGEST_MATRIX:
+            losses |= peers.mmd() | {"matrix product and autograd": reference_forms.mmd_product}
+        if (2 * n) ** 2 * d <= LARGEST_BROADCAST:
+            losses["rows x rows x features"] = reference_forms.mmd_broadcast
+        rows = 2 * n
+        limit = 3 * rows**2 * d / flops + rows**2 / 2 / exps
+        made.append(row("mmd", f"{n}x{d}", losses, *samples(n, d), limit=limit))
+    return made
+
+
+def coral_rows(sizes: tuple[tuple[int, int], ...], flops: float) -> list[dict[str, Any]]:
+    """CORAL; its limit: the cheaper of the covariances and the inner products."""
+    made = []
+    for n, d in sizes:
+        losses = {"dalib": coral_loss, **peers.coral(), "covariances and autograd": reference_forms.coral_covariances}
+        limit = min(8 * n * d**2, 16 * n**2 * d) / flops
+        made.append(row("coral", f"{n}x{d}", losses, *samples(n, d), limit=limit))
+    return made
+
+
+def other_rows(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Joint MMD, sliced Wasserstein and Sinkhorn."""
+    made = []
+    for n in sizes:
+        s, t = samples(n, 256)
+        layers = (s, torch.softmax(s[:, :31], 1)), (t, torch.softmax(t[:, :31], 1))
+        joint = {
+            "dalib": joint_mmd_loss,
+            **peers.joint_mmd(),
+            "products and autograd": reference_forms.joint_mmd_product,
+        }
+        made.append(row("joint mmd", f"{n}x256", joint, *layers))
+        sliced = {"dalib": lambda a, b: sliced_wasserstein_loss(a, b, projections=128), **peers.sliced_wasserstein(128)}
+        made.append(row("sliced wasserstein", f"{n}x256", sliced, s, t))
+        epsilon = 0.05 * float(torch.cdist(s, t).square().mean())
+        entropic = {
+            "dalib": lambda a, b, e=epsilon: sinkhorn_loss(a, b, epsilon=e, iterations=100, tolerance=0.0),
+            **peers.sinkhorn(epsilon, 100),
+        }
+        made.append(row("sinkhorn divergence, 100 iterations", f"{n}x256", entropic, s, t))
+    return made
+
+
+def picture(record: dict[str, Any], path: Path) -> None:
+    """Times relative to dalib, a group of bars for each row."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    rows = [each for each in record["rows"] if len(each["milliseconds"]) > 1]
+    names = sorted({who for each in rows for who in each["milliseconds"] if who != "dalib"})
+    figure, axes = pyplot.subplots(figsize=(9, 0.42 * len(rows) + 1.5))
+    for i, who in enumerate(names):
+        places = [j for j, each in enumerate(rows) if who in each["milliseconds"]]
+        ratios = [rows[j]["milliseconds"][who] / rows[j]["milliseconds"]["dalib"] for j in places]
+        axes.scatter(ratios, places, label=who, zorder=3, marker="osD^vP*X"[i % 8])
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(rows)), [f"{each['loss']} {each['size']}" for each in rows])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("times the CPU time of dalib (forward and backward, one thread)")
+    axes.legend(fontsize=8, loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    """Measure, write, draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes only")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(1)
+    memory = {}
+    if not quick:
+        large = samples(8192, 256)
+        megabytes = extra_megabytes(lambda: forward_and_backward(mmd_loss, *large))
+        memory["mmd 8192x256, megabytes beyond the inputs"] = round(megabytes, 1)
+    flops, exps = multiply_rate(), exponential_rate()
+    rows = mmd_rows(MMD_SIZES[: 4 if quick else None], flops, exps)
+    rows += coral_rows(CORAL_SIZES[: 4 if quick else None], flops)
+    rows += other_rows((128,) if quick else (128, 512))
+    record = {
+        "torch": torch.__version__,
+        "peers": peers.found(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "gflops": round(flops / 1e9, 1),
+        "gexps": round(exps / 1e9, 2),
+        "memory": memory,
+        "rows": rows,
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    name = "quick" if quick else "losses"
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    picture(record, RESULTS / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

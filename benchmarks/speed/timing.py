@@ -1,0 +1,93 @@
+"""How long calls take next to one another: CPU time of one thread, interleaved, medians; and what the machine can do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Call = Callable[[], object]
+
+
+def interleaved(calls: dict[str, Call], *, seconds: float = 2.0, least: int = 3, most: int = 200) -> dict[str, float]:
+    """Median CPU milliseconds of each call, made in turns: A B C A B C. A call that fails to run is left out.
+
+    Short calls are repeated within a turn until a turn takes some milliseconds: the clock of a process is coarse.
+    """
+    repeats = {name: _repeats(call) for name, call in calls.items()}
+    spent = {name: [] for name in calls}
+    started = time.process_time()
+    while len(spent) and min(map(len, spent.values())) < most:
+        if min(map(len, spent.values())) >= least and time.process_time() - started > seconds:
+            break
+        for name, call in calls.items():
+            before = time.process_time()
+            for _ in range(repeats[name]):
+                call()
+            spent[name].append((time.process_time() - before) / repeats[name])
+    return {name: 1e3 * statistics.median(times) for name, times in spent.items()}
+
+
+def _repeats(call: Call) -> int:
+    call()
+    before = time.process_time()
+    call()
+    return max(1, min(50, int(0.02 / max(time.process_time() - before, 1e-4))))
+
+
+def forward_and_backward(loss: Callable[..., Tensor], *samples: object) -> Call:
+    """A call of the public function through autograd, as in a training step."""
+
+    def leaves(sample: object) -> object:
+        if isinstance(sample, tuple):
+            return tuple(leaves(part) for part in sample)
+        return sample.detach().clone().requires_grad_() if isinstance(sample, Tensor) else sample
+
+    def call() -> None:
+        loss(*(leaves(sample) for sample in samples)).backward()
+
+    return call
+
+
+def multiply_rate(size: int = 1024) -> float:
+    """Floating-point operations a second of a matrix product in float32: the best of some."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    return 2 * size**3 / min(_once(lambda: a @ b) for _ in range(10))
+
+
+def exponential_rate(size: int = 65536) -> float:
+    """Exponentials a second of numbers that are in the cache: the best of some."""
+    x, out = -torch.rand(size), torch.empty(size)
+
+    def many() -> None:
+        for _ in range(100):
+            torch.exp(x, out=out)
+
+    return 100 * size / min(_once(many) for _ in range(10))
+
+
+def _once(call: Call) -> float:
+    before = time.process_time()
+    call()
+    return max(time.process_time() - before, 1e-9)
+
+
+def extra_megabytes(build: Callable[[], Call]) -> float:
+    """Peak memory that a call adds to a process of its own which holds its inputs."""
+    reader, writer = multiprocessing.get_context("fork").Pipe()
+
+    def child() -> None:
+        call = build()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        call()
+        writer.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    return float(reader.recv()) if reader.poll() else float("nan")
