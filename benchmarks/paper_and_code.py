@@ -88,8 +88,9 @@ def rows() -> list[dict[str, object]]:
                          unbiased_mmd_loss(s, t, bandwidths=widths)))  # fmt: skip
         else:
             kernel = Laplacian(0.25) + Laplacian(0.5) + Laplacian(1.0) + Laplacian(2.0) + Laplacian(4.0)
-            made.append((name + " dan_loss", loss(s.float(), t.float()), "mmd_loss(s, t, kernel=Laplacian(1/4) + ... + Laplacian(4))",
-                         mmd_loss(s, t, kernel=kernel)))  # fmt: skip
+            how = "mmd_loss(s, t, kernel=Laplacian(1/4) + ... + Laplacian(4))"
+            single = loss(s.float(), t.float())  # it takes float32 only
+            made.append((name + " dan_loss", single, how, mmd_loss(s, t, kernel=kernel)))
     for name, loss in peers.coral().items():
         made.append((name + " CORAL", loss(s, t), "coral_loss(s, t)", coral_loss(s, t)))
     return [
