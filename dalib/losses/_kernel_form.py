@@ -92,13 +92,12 @@ def kernel_form(
         tensor(1.7293)
     """
     weights = weights[:, None] if weights.ndim == 1 else weights
-    centred = [rows - rows.detach().mean(dim=0) for rows in layers]
     powers = tuple(each.powers for each in scales)
     variances = [each.variances for each in scales]
     if torch.compiler.is_compiling() and len(weights) <= TWICE_DIFFERENTIABLE_UP_TO:
-        return _value(centred, variances, powers, weights, mixing)
-    wants_gradient = torch.is_grad_enabled() and any(_may_require_gradient(x) for x in (*centred, weights))
-    value: Tensor = _KernelForm.apply(powers, wants_gradient, mixing, weights, *centred, *variances)[0]  # type: ignore[no-untyped-call]
+        return _value(layers, variances, powers, weights, mixing)
+    wants_gradient = torch.is_grad_enabled() and any(_may_require_gradient(x) for x in (*layers, weights))
+    value: Tensor = _KernelForm.apply(powers, wants_gradient, mixing, weights, *layers, *variances)[0]  # type: ignore[no-untyped-call]
     return value
 
 
@@ -111,8 +110,7 @@ def kernel_times(rows: Tensor, scales: Scales, weights: Tensor) -> Tensor:
         tensor([[1.0000, 0.1353],
                 [0.1353, 1.0000]])
     """
-    centred = rows - rows.mean(dim=0)
-    return tiled([centred], [scales.variances], [scales.powers], weights, None, False)[1] / 2
+    return tiled([rows], [scales.variances], [scales.powers], weights, None, False)[1] / 2
 
 
 def _may_require_gradient(x: Tensor) -> bool:
@@ -174,10 +172,14 @@ class _KernelForm(torch.autograd.Function):
         return tuple(torch.stack(parts) for parts in zip(*made, strict=True)), (0,) * len(made[0])
 
 
+def _centred(rows: Tensor) -> Tensor:
+    return rows - rows.detach().mean(dim=0)
+
+
 def _kernels(
     rows: Tensor, variances: Tensor, powers: tuple[int, ...] | None, slope: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """The kernel of all pairs, and minus its derivative by the squared distance."""
+    """The kernel of all pairs of centred rows, and minus its derivative by the squared distance."""
     products = rows @ rows.mT
     norms = products.diagonal()  # of the same product, so that the diagonal of the distances is exactly zero
     distances = (norms[:, None] + norms - 2 * products).clamp_min(0)
@@ -204,6 +206,7 @@ def _value(
     weights: Tensor,
     mixing: Tensor | None,
 ) -> Tensor:
+    layers = [_centred(rows) for rows in layers]
     kernel = product([_kernels(*each, slope=False)[0] for each in zip(layers, variances, powers, strict=True)])
     return (mix(weights, mixing) * (kernel @ weights)).sum()
 
@@ -217,6 +220,7 @@ def _dense(
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
     """Value and gradients from N x N matrices, by operations that can be differentiated once more."""
+    layers = [_centred(rows) for rows in layers]
     parts = [_kernels(*each, slope=wants_gradient) for each in zip(layers, variances, powers, strict=True)]
     kernel = product([part[0] for part in parts])
     mixed = mix(weights, mixing)

@@ -38,40 +38,41 @@ def tiled(
 ) -> tuple[Tensor, ...]:
     """The same in tiles of the upper triangle, in buffers that stay in the cache."""
     tops = [each.amax() for each in variances]
-    # Rows in units of the widest bandwidth: minus half their squared distance is the exponent.
-    scaled = [rows / top.sqrt() for rows, top in zip(layers, tops, strict=True)]
+    # Centred rows in units of the widest bandwidth, and a column of ones: minus half their squared distance is the exponent.
+    extended = [_extended(rows, top) for rows, top in zip(layers, tops, strict=True)]
     factors = [
-        _Factor(rows, each, top, kinds) for rows, each, top, kinds in zip(scaled, variances, tops, powers, strict=True)
+        _Factor(rows, each, top, kinds)
+        for rows, each, top, kinds in zip(extended, variances, tops, powers, strict=True)
     ]
     mixed = mix(weights, mixing)
-    single = weights.shape[1] == 1  # then the weights go into the rows and no matrix of pairs is needed
-    carried = [torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1) for rows in scaled]
-    carried = [rows * weights for rows in carried] if single else carried
-    totals = [torch.zeros_like(each) for each in carried] if wants_gradient else []
+    totals = [torch.zeros_like(rows) for rows in extended] if wants_gradient else []
     sums = torch.zeros_like(weights)
-    _sweep(factors, weights, None if single else mixed, sums, carried, totals)
+    _sweep(factors, weights, mixed, sums, totals)
     count = math.prod(factor.count for factor in factors)
     sums /= count
     value = (mixed * sums).sum()
     if not wants_gradient:
         return (value, 2 * mix(sums, mixing), *(torch.zeros_like(rows) for rows in layers))
-    gradients = [
-        (total[:, :-1] - total[:, -1:] * rows) * (2 / (count * top.sqrt()))
-        for total, rows, top in zip(totals, scaled, tops, strict=True)
-    ]
-    return (value, 2 * mix(sums, mixing), *((each * mixed for each in gradients) if single else gradients))
+    gradients = []
+    for total, rows, top in zip(totals, extended, tops, strict=True):
+        gradient = total[:, :-1].addcmul_(total[:, -1:], rows[:, :-1], value=-1)
+        factor = 2 / (count * top.sqrt())
+        gradients.append(gradient.mul_(mixed * factor if weights.shape[1] == 1 else factor))
+    return (value, 2 * mix(sums, mixing), *gradients)
 
 
-def _sweep(
-    factors: Sequence[_Factor],
-    weights: Tensor,
-    mixed: Tensor | None,
-    sums: Tensor,
-    carried: Sequence[Tensor],
-    totals: Sequence[Tensor],
-) -> None:
-    """Add up ``sums = K weights`` and, for each factor, ``total = slope carried``; a tile serves both its sides."""
+def _extended(rows: Tensor, top: Tensor) -> Tensor:
+    made = rows.new_empty(rows.shape[0], rows.shape[1] + 1)
+    torch.sub(rows, rows.mean(dim=0), out=made[:, :-1])
+    made[:, :-1] /= top.sqrt()
+    made[:, -1] = 1
+    return made
+
+
+def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, totals: Sequence[Tensor]) -> None:
+    """Add up ``sums = K weights`` and, for each factor, ``total = slope rows``; a tile serves both its sides."""
     edge = _edge(len(weights), weights.device.type)
+    single = weights.shape[1] == 1  # then the weights go into the rows and no matrix of pairs is needed
     for i in range(0, len(weights), edge):
         for j in range(i, len(weights), edge):
             first, second = slice(i, i + edge), slice(j, j + edge)
@@ -81,15 +82,15 @@ def _sweep(
             if j > i:
                 sums[second].addmm_(kernel.mT, weights[first])
             for this, total in enumerate(totals):
-                steep = tiles[this][1]
+                rows, steep = factors[this].extended, tiles[this][1]
                 for other, (factor_kernel, _) in enumerate(tiles):
                     if other != this:
                         steep.mul_(factor_kernel)
-                if mixed is not None:
+                if not single:
                     steep.mul_(mixed[first] @ weights[second].mT)
-                total[first].addmm_(steep, carried[this][second])
+                total[first].addmm_(steep, rows[second] * weights[second] if single else rows[second])
                 if j > i:
-                    total[second].addmm_(steep.mT, carried[this][first])
+                    total[second].addmm_(steep.mT, rows[first] * weights[first] if single else rows[first])
 
 
 def _edge(rows: int, device: str) -> int:
@@ -105,8 +106,9 @@ class _Factor:
     """
 
     def __init__(self, rows: Tensor, variances: Tensor, top: Tensor, powers: tuple[int, ...] | None) -> None:
-        self.rows = rows
-        self.halves = (rows * rows).sum(dim=1) / 2
+        self.extended = rows
+        self.rows = rows[:, :-1]
+        self.halves = torch.cat([part.square().sum(dim=1) / 2 for part in torch.split(self.rows, 4096)])
         self.powers = powers
         self.count = variances.shape[0]
         self.ratios = top / variances
