@@ -182,7 +182,8 @@ class Objective(nn.Module):
 
     Raises:
         TypeError: If a term cannot be called.
-        ValueError: If there are no terms; in ``forward``, if a term does not return one number.
+        ValueError: If there are no terms, or one has a name that ``torch.nn.ModuleDict`` uses;
+            in ``forward``, if a term does not return one number.
 
     Example:
         >>> from dalib.losses import MMDLoss
@@ -202,6 +203,10 @@ class Objective(nn.Module):
         for name, term in terms.items():
             if not callable(term):
                 raise TypeError(f"term {name!r} must be callable as term(source, target), got {type(term).__name__}")
+            if hasattr(nn.ModuleDict(), name):
+                raise ValueError(
+                    f"terms must not be called {name!r}, a name that torch.nn.ModuleDict uses; choose another"
+                )
         self.terms = nn.ModuleDict(
             {name: term if isinstance(term, nn.Module) else _FunctionTerm(term) for name, term in terms.items()}
         )

@@ -150,6 +150,8 @@ def test_a_source_objective_sees_the_source_alone():
     ("call", "error", "message"),
     [
         (lambda: Objective(), ValueError, "at least one term"),
+        (lambda: Objective(keys=source_cross_entropy), ValueError, "terms must not be called 'keys'"),
+        (lambda: Objective(training=source_cross_entropy), ValueError, "terms must not be called 'training'"),
         (lambda: Objective(mmd=3.0), TypeError, "term 'mmd' must be callable"),
         (
             lambda: Objective(mmd=lambda s, t: 1.0)(rows(), rows()),
