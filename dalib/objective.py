@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -59,10 +60,11 @@ def source_cross_entropy(source: Outputs, target: Outputs | None = None) -> Tens
     if source.labels is None:
         raise ValueError("source must have labels, got none; build its batches as Batch(inputs, labels)")
     _checks.labels(source.labels, source.logits.shape[1], source.logits, "source.labels")
+    logits = source.logits.to(torch.promote_types(source.logits.dtype, torch.float32))
     if source.weights is None:
-        return F.cross_entropy(source.logits, source.labels)
-    _checks.row_weights(source.weights, source.logits, "source.weights")
-    losses = F.cross_entropy(source.logits, source.labels, reduction="none")
+        return F.cross_entropy(logits, source.labels.long())
+    _checks.row_weights(source.weights, logits, "source.weights")
+    losses = F.cross_entropy(logits, source.labels.long(), reduction="none")
     return (source.weights.to(losses.dtype) * losses).mean()
 
 

@@ -139,6 +139,14 @@ def test_weighted_cross_entropy_is_not_rescaled_in_the_batch():
     torch.testing.assert_close(source_cross_entropy(source), (weights * each).sum() / 4)
 
 
+def test_cross_entropy_of_short_labels_and_half_logits_is_computed_in_float32():
+    logits = torch.tensor([[6e4, -6e4], [1.0, 2.0]])
+    labels = torch.tensor([0, 1], dtype=torch.int16)
+    value = source_cross_entropy(Outputs(torch.zeros(2, 3), logits.half(), labels))
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, nn.functional.cross_entropy(logits, labels.long()), rtol=1e-3, atol=1e-4)
+
+
 def test_a_source_objective_sees_the_source_alone():
     source = rows()
     objective = SourceObjective(classification=source_cross_entropy, coral=Align(CORALLoss()))

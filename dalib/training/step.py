@@ -148,12 +148,18 @@ def gradient_step(
         _checks.positive(clip_norm, "clip_norm")
     if isinstance(objective, PhasedObjective) and accumulate > 1:
         raise ValueError(f"accumulate must be 1 for an objective with phases, got {accumulate}; use larger batches")
-    _refuse_missing_parameters(objective, optimizer)
+    _refuse_missing_parameters(model, objective, optimizer)
     return _GradientStep(model, objective, optimizer, forward, scheduler, autocast, scaler, clip_norm, accumulate)
 
 
-def _refuse_missing_parameters(objective: Objective, optimizer: Optimizer) -> None:
+def _refuse_missing_parameters(model: nn.Module, objective: Objective, optimizer: Optimizer) -> None:
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if trainable and not any(id(parameter) in held for parameter in trainable):
+        raise ValueError(
+            "optimizer must hold parameters of the model, got one without any; "
+            "build it with [*model.parameters(), *objective.parameters()]"
+        )
     missing = [name for name, p in objective.named_parameters() if p.requires_grad and id(p) not in held]
     if missing:
         raise ValueError(

@@ -107,6 +107,8 @@ def test_an_optimizer_without_the_adversary_is_refused_with_the_mend():
     assert "[*model.parameters(), *objective.parameters()]" in str(caught.value)
     objective.requires_grad_(False)
     gradient_step(model, objective, optimizer)  # frozen on purpose: allowed
+    with pytest.raises(ValueError, match="optimizer must hold parameters of the model, got one without any"):
+        gradient_step(model, objective, torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1))
 
 
 def test_accumulation_equals_the_mean_of_the_batches():
