@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dalib.benchmark.task import Task, hidden_rows
-from dalib.data import Domain, DomainSet
+from dalib.data import Domain, DomainSet, TensorInputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +87,11 @@ class Scenario:
                 raise TypeError(f"{name} must be a dalib.data.Domain, got {type(domain).__name__}")
         if self.source.classes != self.target.classes:
             raise ValueError(_different_classes(self.source, self.target))
+        shapes = [
+            tuple(d.inputs.tensor.shape[1:]) for d in (self.source, self.target) if isinstance(d.inputs, TensorInputs)
+        ]
+        if len(set(shapes)) > 1:
+            raise ValueError(f"source and target must have rows of one shape, got {shapes[0]} and {shapes[1]}")
         if len(self.source.classes) < 2:
             raise ValueError(f"source must have at least two classes, got {', '.join(self.source.classes)} alone")
         if not self.name:

@@ -163,3 +163,12 @@ def test_a_fingerprint_changes_with_any_label_or_input(domain_set, scenario):
     relabelled = Scenario(amazon, Domain("webcam", webcam.inputs, labels, webcam.classes), "A-W")
     assert scenario.fingerprint() == Scenario(amazon, webcam).fingerprint()
     assert len({scenario.fingerprint(), relabelled.fingerprint(), Scenario(webcam, amazon).fingerprint()}) == 3
+
+
+def test_domains_of_different_widths_are_refused():
+    from dalib.data import arrays
+
+    labels = ["mug", "mug", "pen", "pen"]
+    uneven = arrays({"amazon": (np.zeros((4, 4)), labels), "webcam": (np.zeros((4, 5)), labels)})
+    with pytest.raises(ValueError, match=r"rows of one shape, got \(4,\) and \(5,\)"):
+        scenarios(uneven)
