@@ -183,7 +183,7 @@ class Objective(nn.Module):
         **terms: ``name=term``, each ``term(source, target) -> scalar``: a function, or a module such as ``Align(...)``.
 
     Raises:
-        TypeError: If a term cannot be called.
+        TypeError: If a term cannot be called, or is an objective itself.
         ValueError: If there are no terms, or one has a name that ``torch.nn.ModuleDict`` uses;
             in ``forward``, if a term does not return one number.
 
@@ -205,6 +205,10 @@ class Objective(nn.Module):
         for name, term in terms.items():
             if not callable(term):
                 raise TypeError(f"term {name!r} must be callable as term(source, target), got {type(term).__name__}")
+            if isinstance(term, Objective):
+                raise TypeError(
+                    f"term {name!r} must return a scalar, got an Objective; name its terms beside the others"
+                )
             if hasattr(nn.ModuleDict(), name):
                 raise ValueError(
                     f"terms must not be called {name!r}, a name that torch.nn.ModuleDict uses; choose another"

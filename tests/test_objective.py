@@ -160,6 +160,11 @@ def test_a_source_objective_sees_the_source_alone():
         (lambda: Objective(), ValueError, "at least one term"),
         (lambda: Objective(keys=source_cross_entropy), ValueError, "terms must not be called 'keys'"),
         (lambda: Objective(training=source_cross_entropy), ValueError, "terms must not be called 'training'"),
+        (
+            lambda: Objective(dan=Objective(mmd=Align(mmd_loss))),
+            TypeError,
+            "term 'dan' must return a scalar, got an Objective; name its terms",
+        ),
         (lambda: Objective(mmd=3.0), TypeError, "term 'mmd' must be callable"),
         (
             lambda: Objective(mmd=lambda s, t: 1.0)(rows(), rows()),

@@ -215,7 +215,12 @@ def _build_from_file(path: Path, function: str, pretrained: bool) -> nn.Module:
     takes = "pretrained" in inspect.signature(build).parameters
     if not takes and not pretrained:
         raise ValueError(f"backbone {path.name}:{function} must take pretrained= for ?pretrained=false, got none")
-    return build(pretrained=pretrained) if takes else build()  # type: ignore[no-any-return]
+    try:
+        return build(pretrained=pretrained) if takes else build()  # type: ignore[no-any-return]
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"backbone {path.name}:{function} must build a module, got {type(error).__name__}: {error}"
+        ) from error
 
 
 def _module(path: Path) -> ModuleType:
@@ -232,7 +237,7 @@ def _module(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception | SystemExit):
             raise
         raise ValueError(f"backbone file {path.name} must run, got {type(error).__name__}: {error}") from error
     return module

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from dalib import _checks
 from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.engine import Progress, benchmark
@@ -20,7 +21,7 @@ from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.report import report
 from dalib.benchmark.run import SCORES
-from dalib.benchmark.scenario import Scenario, scenarios
+from dalib.benchmark.scenario import Scenario, check_holdout, scenarios
 from dalib.benchmark.sets import SETS, NamedSet, holds_vectors, named_set, nearest, read_set
 from dalib.benchmark.table import table
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
@@ -117,9 +118,12 @@ def _run(options: argparse.Namespace) -> None:
     pairs = scenarios(domain_set, _pairs(options.pairs))
     protocol = _protocol(options, chosen, domain_set, device)
     methods = {name: _method(name, protocol) for name in names}
-    out = options.out or f"runs/{options.set}"
+    out = options.out if options.out is not None else f"runs/{options.set}"
     jobs = options.jobs if options.jobs is not None else (1 if device == "cuda" else _cpus())
     seeds = options.seeds if options.seeds is not None else chosen.seeds
+    _checks.at_least(jobs, 1, "--jobs")
+    _checks.at_least(seeds, 1, "--seeds")
+    check_holdout(options.holdout)
     if protocol.backbone.note:
         print(f"note: {protocol.backbone.note}", file=sys.stderr)
     count = len(methods) * len(pairs) * seeds

@@ -18,6 +18,8 @@ from dalib.benchmark.run import SCORES, Score, run, run_key
 from dalib.benchmark.scenario import Scenario, check_holdout
 from dalib.benchmark.target_supervised import TargetSupervised
 
+_MOST_SEEDS = 10_000
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -137,7 +139,7 @@ def _prepared(
     _check(methods, scenarios)
     _checks.at_least(jobs, 1, "jobs")
     check_holdout(holdout)
-    folder = None if out is None else _writable(Path(out))
+    folder = None if out is None else _writable(out)
     left: list[tuple[int, _Job]] = []
     finished: dict[int, Run] = {}
     for seed in numbers:
@@ -158,6 +160,8 @@ def _prepared(
 def _numbers(seeds: int | Sequence[int]) -> list[int]:
     if isinstance(seeds, int):
         _checks.at_least(seeds, 1, "seeds")
+        if seeds > _MOST_SEEDS:
+            raise ValueError(f"seeds must be a number of seeds up to {_MOST_SEEDS}, got {seeds}; name one as [{seeds}]")
         return list(range(seeds))
     numbers = list(seeds)
     if not numbers or len(set(numbers)) != len(numbers):
@@ -183,7 +187,10 @@ def _check(methods: Mapping[str, Method | TargetSupervised], scenarios: Sequence
         raise ValueError(f"scenarios must have different names, got {', '.join(names)}")
 
 
-def _writable(folder: Path) -> Path:
+def _writable(out: str | os.PathLike[str]) -> Path:
+    if not os.fspath(out):
+        raise ValueError("out must be the name of a folder, got an empty one")
+    folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -73,6 +73,9 @@ def joint_forward(model: nn.Module, source: Batch, target: Batch) -> tuple[Outpu
 
 def _concatenate(source: Any, target: Any) -> Any:
     if isinstance(source, Mapping):
+        if not isinstance(target, Mapping) or source.keys() != target.keys():
+            got = sorted(target) if isinstance(target, Mapping) else type(target).__name__
+            raise ValueError(f"target inputs must have the names of the source's, {sorted(source)}, got {got}")
         return {name: _concatenate(source[name], target[name]) for name in source}
     if source.shape[1:] != target.shape[1:]:
         raise ValueError(
@@ -101,7 +104,9 @@ def gradient_step(
     """A step that minimises ``objective`` by gradient descent.
 
     Each call forwards two batches and runs one backward pass. Every ``accumulate`` calls the optimizer steps, and then,
-    once each, the learning-rate scheduler and ``objective.advance()``. Nothing is read back from the device.
+    once each, the learning-rate scheduler and ``objective.advance()``. Nothing is read back from the device, except the
+    scale of a ``scaler``: where an overflow made it skip the optimizer's step, neither of them moves. Gradients that
+    were there before a step are cleared, not added.
 
     An objective with phases (:class:`~dalib.training.PhasedObjective`: MCD, ADDA) makes an optimizer step for each phase of
     a call; the scheduler and ``objective.advance()`` still move once a call.
@@ -116,7 +121,7 @@ def gradient_step(
         autocast: dtype for autocast of the forward pass, such as ``torch.bfloat16``; default: none. The losses compute in
             float32.
         scaler: Gradient scaler, for float16.
-        clip_norm: Largest norm of the gradient of model and objective together, positive.
+        clip_norm: Largest norm of the gradient of all that the optimizer holds, positive.
         accumulate: Number of calls whose gradients are averaged into one optimizer step.
 
     Returns:
@@ -126,7 +131,8 @@ def gradient_step(
         TypeError: If ``objective`` is not an ``Objective``.
         FloatingPointError: In a call, if the loss is NaN or infinite (checked on CPU, where it costs no waiting).
         ValueError: If the optimizer lacks trainable parameters of the objective (an adversary that would never learn),
-            if a number is out of range, or if ``accumulate`` is above 1 for an objective with phases.
+            if a number is out of range, or if ``accumulate`` is above 1 for an objective with phases; in a call, if the
+            loss depends on no trainable parameter.
 
     Example:
         >>> from dalib.objective import source_cross_entropy
@@ -183,23 +189,26 @@ class _GradientStep:
     calls: int = 0
 
     def __call__(self, source: Batch, target: Batch) -> Losses:
+        if self.calls % self.accumulate == 0:
+            self.optimizer.zero_grad(set_to_none=True)  # what others left there
         if isinstance(self.objective, PhasedObjective):
-            losses = self._phases(self.objective, source, target)
+            losses, moved = self._phases(self.objective, source, target)
         else:
             with self._autocast():
                 losses = self._losses(source, target)
             self._backward(losses)
+            moved = (self.calls + 1) % self.accumulate == 0 and self._descend()
         self.calls += 1
-        if self.calls % self.accumulate == 0:
-            if not isinstance(self.objective, PhasedObjective):
-                self._descend()
+        if moved:
             if self.scheduler is not None:
                 self.scheduler.step()
             self.objective.advance()
         return losses.detach()
 
-    def _phases(self, objective: PhasedObjective, source: Batch, target: Batch) -> Losses:
+    def _phases(self, objective: PhasedObjective, source: Batch, target: Batch) -> tuple[Losses, bool]:
+        """The losses of all phases, and whether the optimizer made a step in any of them."""
         terms: dict[str, Tensor] = {}
+        stepped = False
         for phase in objective.phases(self.model, self.forward):
             moved = [parameter for parameter in phase.parameters if parameter.requires_grad]
             if not moved:
@@ -210,13 +219,18 @@ class _GradientStep:
                 with self._autocast():
                     loss = phase.loss(source, target)
                 self._backward(Losses(loss, {phase.name: loss}), moved)
-                self._descend()
+                stepped = self._descend() or stepped
                 terms[phase.name] = loss.detach()
         first, *rest = terms.values()
-        return Losses(sum(rest, start=first), terms)
+        return Losses(sum(rest, start=first), terms), stepped
 
     def _backward(self, losses: Losses, moved: list[nn.Parameter] | None = None) -> None:
         _refuse_non_finite(losses)
+        if not losses.total.requires_grad:
+            raise ValueError(
+                "objective must depend on a trainable parameter of the model or its own, got a loss without gradient; "
+                "unfreeze some parameters"
+            )
         loss = losses.total / self.accumulate
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
@@ -233,17 +247,23 @@ class _GradientStep:
             return self.objective(*self.forward(self.model, source, target))  # type: ignore[no-any-return]
         return self.objective(outputs_of(self.model, source))  # type: ignore[no-any-return]
 
-    def _descend(self) -> None:
+    def _descend(self) -> bool:
+        """One step of the optimizer; ``False`` if the scaler skipped it because of an overflow."""
         if self.clip_norm is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_([*self.model.parameters(), *self.objective.parameters()], self.clip_norm)
+            held = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(held, self.clip_norm)
+        stepped = True
         if self.scaler is None:
             self.optimizer.step()
         else:
+            scale = self.scaler.get_scale()
             self.scaler.step(self.optimizer)
             self.scaler.update()
+            stepped = self.scaler.get_scale() >= scale
         self.optimizer.zero_grad(set_to_none=True)
+        return stepped
 
 
 def _refuse_non_finite(losses: Losses) -> None:

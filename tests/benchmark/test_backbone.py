@@ -142,3 +142,16 @@ def test_a_function_must_build_a_module(tmp_path):
         backbone(f"{path}:plain?pretrained=false").build()
     with pytest.raises(TypeError, match="backbone must be a string such as 'timm:resnet50', got int"):
         backbone(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"), [("KeyError('w')", "KeyError: 'w'"), ("SystemExit(3)", "SystemExit: 3")]
+)
+def test_whatever_a_file_raises_is_one_sentence(raised, message, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(f"def net():\n    raise {raised}\n")
+    with pytest.raises(ValueError, match=rf"backbone mine\.py:net must build a module, got {message}"):
+        backbone(f"{path}:net").build()
+    path.write_text(f"raise {raised}\n")
+    with pytest.raises(ValueError, match=rf"backbone file mine\.py must run, got {message}"):
+        backbone(f"{path}:net")

@@ -115,6 +115,8 @@ def test_list_names_everything(capsys):
         (["run", "FILE", "--pairs", "AW"], "--pairs must look like A-W,W-A (source-target), got 'AW'"),
         (["run", "FILE", "--pairs", ","], "--pairs must name at least one pair"),
         (["run", "FILE", "--seeds", "0"], "seeds must be at least 1, got 0"),
+        (["run", "FILE", "--seeds", "99999999999"], "seeds must be a number of seeds up to 10000, got 99999999999"),
+        (["run", "FILE", "--out", ""], "out must be the name of a folder, got an empty one"),
         (["run", "FILE", "--steps", "0"], "steps must be at least 1, got 0"),
         (["run", "FILE", "--jobs", "0"], "jobs must be at least 1, got 0"),
         (["run", "FILE", "--holdout", "1"], "holdout must be in [0, 1), got 1"),

@@ -181,3 +181,62 @@ def test_errors_name_what_is_wrong():
         FloatingPointError, match="the loss must be finite, got classification = nan; lower the learning"
     ):
         gradient_step(model, objective, optimizer)(source._replace(inputs=source.inputs * math.nan), target)
+
+
+def test_a_step_that_the_scaler_skips_moves_no_schedule():
+    model = classifier()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    objective = Objective(classification=source_cross_entropy, mmd=Align(MMDLoss(), weight=linear_ramp(10)))
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)  # the first gradients overflow
+    step = gradient_step(model, objective, optimizer, scheduler=scheduler, scaler=scaler)
+    before = [parameter.clone() for parameter in model.parameters()]
+    overflowing = Batch(batches()[0].inputs * 100, batches()[0].labels)
+    step(overflowing, batches()[1])
+    assert all(torch.equal(new, old) for new, old in zip(model.parameters(), before, strict=True))
+    assert objective.terms["mmd"].weight.step == 0
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    scaler.update(1.0)
+    step(*batches())
+    assert objective.terms["mmd"].weight.step == 1
+    assert optimizer.param_groups[0]["lr"] == 0.05
+
+
+def test_gradients_that_were_there_before_do_not_enter():
+    losses, parameters = [], []
+    for stale in (False, True):
+        model = classifier()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        step = gradient_step(model, Objective(classification=source_cross_entropy), optimizer)
+        if stale:
+            model(batches()[0].inputs)[1].sum().backward()
+        losses.append(step(*batches()).total)
+        parameters.append(list(model.parameters()))
+    for first, second in zip(*parameters, strict=True):
+        assert torch.equal(first, second)
+
+
+def test_clipping_counts_only_what_the_optimizer_holds():
+    model = classifier()
+    held = list(model.head.parameters())
+    optimizer = torch.optim.SGD(held, lr=1.0)
+    step = gradient_step(model, Objective(classification=source_cross_entropy), optimizer, clip_norm=1e-3)
+    for _ in range(3):  # gradients of the parts that are left out add up in the meantime
+        before = [parameter.clone() for parameter in held]
+        step(*batches())
+        moved = torch.cat([(new - old).flatten() for new, old in zip(held, before, strict=True)])
+        torch.testing.assert_close(moved.norm(), torch.tensor(1e-3), rtol=1e-3, atol=0.0)
+
+
+def test_a_frozen_model_is_refused():
+    model = classifier().requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    step = gradient_step(model, Objective(classification=source_cross_entropy), optimizer)
+    with pytest.raises(ValueError, match=r"objective must depend on a trainable parameter .* unfreeze"):
+        step(*batches())
+
+
+def test_joint_forward_refuses_dictionaries_of_other_names():
+    source, target = Batch({"x": torch.zeros(2, 1)}), Batch({"x": torch.zeros(2, 1), "mask": torch.zeros(2, 1)})
+    with pytest.raises(ValueError, match=r"names of the source's, \['x'\], got \['mask', 'x'\]"):
+        joint_forward(classifier(), source, target)
