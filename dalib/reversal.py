@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from dalib import _checks
 from dalib.outputs import Outputs
 from dalib.schedules import Schedule, Scheduled
-
-
-class _Reverse(torch.autograd.Function):
-    # The strength is a tensor argument, so a schedule that moves it compiles once. setup_context lets torch.func in.
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, strength: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[1])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (strength,) = ctx.saved_tensors
-        return gradient * -strength.to(gradient.dtype), None
 
 
 def reverse_gradient(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
@@ -41,7 +21,7 @@ def reverse_gradient(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
         strength: The factor :math:`\lambda`; 0 stops the gradient. A number or a 0-d tensor.
 
     Returns:
-        A tensor equal to ``x``.
+        A tensor equal to ``x``, where ``x`` is finite.
 
     Raises:
         TypeError: If ``x`` is not a floating-point tensor.
@@ -59,9 +39,10 @@ def reverse_gradient(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
         ``torch.autograd.gradcheck`` fails on it, and must: the gradient is not the derivative of the value.
     """
     _checks.floating(x, "x")
-    if not isinstance(strength, Tensor):
-        strength = torch.tensor(float(strength))
-    return _Reverse.apply(x, strength)  # type: ignore[no-any-return, no-untyped-call]
+    # On the way from x (held fixed) to x itself: wherever one stops the value is x, and the slope is how far one went.
+    if isinstance(strength, Tensor):
+        return torch.lerp(x.detach(), x, -strength.detach().to(x))
+    return torch.lerp(x.detach(), x, -float(strength))
 
 
 class GradientReversal(nn.Module):

@@ -13,6 +13,22 @@ def test_identity_forward_and_reversed_backward():
     torch.testing.assert_close(x.grad, -0.7 * weights, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("strength", [0.0, 1e-3, 0.3, 0.46, 1.0, 10.0, -2.0])
+def test_forward_is_exact_at_every_size(strength, dtype):
+    x = (torch.randn(1000, dtype=torch.float64) * 10.0 ** torch.linspace(-30, 30, 1000)).to(dtype)
+    x = x[torch.isfinite(x)].requires_grad_()
+    for factor in (strength, torch.tensor(strength)):
+        assert torch.equal(reverse_gradient(x, factor), x)
+
+
+def test_the_strength_gets_no_gradient():
+    strength = torch.tensor(0.5, requires_grad=True)
+    x = torch.ones(2, requires_grad=True)
+    reverse_gradient(x, strength).sum().backward()
+    assert strength.grad is None
+
+
 def test_strength_zero_stops_the_gradient():
     x = torch.ones(2, requires_grad=True)
     reverse_gradient(x, 0.0).sum().backward()
