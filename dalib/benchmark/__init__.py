@@ -4,12 +4,13 @@ from dalib.benchmark.backbone import Backbone
 from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate
 from dalib.benchmark.engine import Progress, benchmark
+from dalib.benchmark.group import groups
 from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.run import SCORES, Score, run
 from dalib.benchmark.scenario import Scenario, Split, scenarios
 from dalib.benchmark.select import select
-from dalib.benchmark.table import groups, table
+from dalib.benchmark.table import table
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
 from dalib.benchmark.task import Task
 from dalib.benchmark.trained import Trained, trained

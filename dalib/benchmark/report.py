@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dalib.benchmark.group import Group, groups
 from dalib.benchmark.pictured import load_features
 from dalib.benchmark.record import Run, write_whole
-from dalib.benchmark.table import Group, groups
 
 _MARKERS = "osD^vP*X"
 _PREFERRED = ("dan", "dann", "cdan", "mcc", "deep_coral")
