@@ -43,7 +43,10 @@ class Checkpoint:
 
 
 Method = Callable[[Task, int], Iterator[Checkpoint]]
-"""Benchmark task, seed -> checkpoints, in order. Any such function or generator stands beside the built-in methods."""
+"""Benchmark task, seed -> checkpoints, in order. Any such function or generator stands beside the built-in methods.
+
+One that takes ``state=`` is called with the state of its last saved checkpoint after a kill, and goes on from there; the
+states must hold what ``torch.load(weights_only=True)`` reads. Others start again."""
 
 
 def evaluate(checkpoint: Checkpoint, task: Task) -> Evaluation:

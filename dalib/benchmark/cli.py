@@ -149,7 +149,7 @@ def _benchmark(
                 show(progress)
 
             return benchmark(methods, pairs, out=out, progress=note, **options)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OSError):  # Ctrl-C, or a full disk
         done = f"{last[0].done} of {last[0].total}" if last else "no"
         print(f"{done} runs are finished in {out}; the same command goes on from there", file=sys.stderr)
         raise

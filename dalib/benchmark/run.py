@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from dalib.benchmark.record import SCHEMA, Run, file_stem, finished_run
 from dalib.benchmark.scenario import Scenario
 from dalib.benchmark.target_supervised import TargetSupervised, labelled_scenario
 from dalib.benchmark.task import Task
+from dalib.benchmark.unfinished import Progressed, Unfinished
 from dalib.evaluation import Evaluation
 from dalib.validators import (
     coral_distance,
@@ -97,7 +99,8 @@ def run(
     used = labelled_scenario(scenario, seed) if supervised else scenario
     split = used.split(seed, 0.0 if supervised else holdout)
     labels = torch.from_numpy(used.target_labels(split).copy())
-    checkpoints, seconds, last = _follow(method, used.task(split), seed, labels, scores)
+    unfinished = None if out is None or not _goes_on(method) else Unfinished(out, stem, key)
+    checkpoints, seconds, last = _follow(method, used.task(split), seed, labels, scores, unfinished)
     config = identity.describe(method)
     done = Run(
         method=name,
@@ -119,6 +122,8 @@ def run(
         if keep_features:
             save_features(out, stem, last, labels, scenario.source.classes)
         done.save(out)
+    if unfinished is not None:
+        unfinished.remove()
     return done
 
 
@@ -157,13 +162,28 @@ def _data(scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def _inner(method: Method | TargetSupervised) -> Method:
+    return method.method if isinstance(method, TargetSupervised) else method
+
+
+def _goes_on(method: Method | TargetSupervised) -> bool:
+    """Whether a method can start from the state of a checkpoint: it takes ``state=``."""
+    return "state" in inspect.signature(_inner(method)).parameters
+
+
 def _follow(
-    method: Method | TargetSupervised, task: Task, seed: int, labels: torch.Tensor, scores: Mapping[str, Score]
+    method: Method | TargetSupervised,
+    task: Task,
+    seed: int,
+    labels: torch.Tensor,
+    scores: Mapping[str, Score],
+    unfinished: Unfinished | None,
 ) -> tuple[list[dict[str, Any]], dict[str, float], Evaluation]:
     """Every checkpoint of a method as a record keeps it, the seconds, and the last evaluation."""
-    generator = (method.method if isinstance(method, TargetSupervised) else method)(task, seed)
-    seconds = {"training": 0.0, "evaluation": 0.0}
-    records: list[dict[str, Any]] = []
+    before = None if unfinished is None else unfinished.load()
+    generator = _inner(method)(task, seed) if before is None else _inner(method)(task, seed, state=before.state)  # type: ignore[call-arg]
+    seconds = {"training": 0.0, "evaluation": 0.0} if before is None else dict(before.seconds)
+    records: list[dict[str, Any]] = [] if before is None else list(before.checkpoints)
     evaluation: Evaluation | None = None
     steps = iter(generator)
     while True:
@@ -178,6 +198,10 @@ def _follow(
         evaluation = evaluate(checkpoint, task)
         records.append(_scored(checkpoint, evaluation, labels, scores))
         seconds["evaluation"] += time.perf_counter() - start
+        if unfinished is not None:
+            unfinished.save(Progressed(records, seconds, checkpoint.state))
+    if evaluation is None and before is not None:  # killed between the last checkpoint and the record
+        return _follow(method, task, seed, labels, scores, None)
     if evaluation is None:
         raise ValueError("a method must yield at least one checkpoint, got none")
     return records, {name: round(value, 3) for name, value in seconds.items()}, evaluation

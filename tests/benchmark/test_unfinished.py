@@ -1,0 +1,175 @@
+"""A run that is killed goes on inside itself, and ends as if nothing had happened."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dalib.benchmark import Checkpoint, Protocol, benchmark, scenarios, target_supervised, trained, unfinished
+from dalib.benchmark.cli import main
+from dalib.benchmark.unfinished import Progressed, Unfinished
+from dalib.data import arrays
+from dalib.methods import source_only
+from dalib.outputs import Outputs
+
+KILLED = """
+import sys
+import numpy as np
+from dalib.benchmark import Protocol, benchmark, scenarios, trained, unfinished
+from dalib.data import arrays
+from dalib.methods import dann
+
+unfinished.SAVE_EVERY = 0.0
+draw = np.random.default_rng(0)
+labels = np.arange(90) % 3
+rows = [draw.normal(size=(90, 4)) + labels[:, None] + shift for shift in (0.0, 0.5)]
+pair = scenarios(arrays({"amazon": (rows[0], labels), "webcam": (rows[1], labels)}))[:1]
+protocol = Protocol(steps=400, checkpoints=20, batch_size=16, bottleneck=8)
+benchmark({"dann": trained(dann, protocol, hidden=16)}, pair, seeds=1, out=sys.argv[1])
+"""
+
+
+@pytest.fixture
+def pair():
+    rows = torch.randn(24, 4).numpy(), [0, 1, 2] * 8
+    return scenarios(arrays({"amazon": rows, "webcam": rows}))[:1]
+
+
+def records(folder):
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def test_a_process_killed_at_random_moments_ends_with_the_same_record(tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run([sys.executable, "-c", KILLED, whole], check=True, timeout=120)
+    went_on = 0
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, broken])
+        before = time.monotonic()
+        while not list(broken.glob(".unfinished/*.pt")) and process.poll() is None and time.monotonic() - before < 60:
+            time.sleep(0.01)
+        time.sleep(random.uniform(0.0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        went_on += bool(list(broken.glob(".unfinished/*.pt")))
+        if records(broken):
+            break
+    subprocess.run([sys.executable, "-c", KILLED, broken], check=True, timeout=120)
+    (first,), (second,) = records(whole), records(broken)
+    assert went_on
+    assert first["checkpoints"] == second["checkpoints"]
+    assert first["key"] == second["key"]
+    assert not list(broken.glob(".unfinished"))
+    assert not list(broken.rglob("*.part"))
+
+
+STARTED = []  # not in a closure: that would be part of the key
+METHOD = trained(source_only, Protocol(steps=20, checkpoints=4, batch_size=8, bottleneck=4))
+
+
+def stopped(task, seed, state=None):
+    STARTED.append(None if state is None else state["step"])
+    for checkpoint in METHOD(task, seed, state):
+        yield checkpoint
+        if len(STARTED) < 3 and checkpoint.step == 10 * len(STARTED):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_run_goes_on_from_its_last_saved_checkpoint(wrapped, pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "SAVE_EVERY", 0.0)
+    STARTED.clear()
+    methods = {"mine": target_supervised(stopped) if wrapped else stopped}
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            benchmark(methods, pair, seeds=1, out=tmp_path)
+    (run,) = benchmark(methods, pair, seeds=1, out=tmp_path)
+    (whole,) = benchmark({"mine": target_supervised(METHOD) if wrapped else METHOD}, pair, seeds=1)
+    assert STARTED == [None, 10, 20, None]  # stopped after its last checkpoint there is nothing to go on with
+    assert run.checkpoints == whole.checkpoints
+
+
+def test_a_method_without_state_starts_again(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "SAVE_EVERY", 0.0)
+    STARTED.clear()
+
+    def mine(task, seed):
+        STARTED.append(seed)
+        for step in (1, 2):
+            yield Checkpoint(step, lambda inputs: Outputs(torch.zeros(len(inputs), 1), torch.zeros(len(inputs), 3)))
+            if len(STARTED) == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        benchmark({"mine": mine}, pair, seeds=1, out=tmp_path)
+    (run,) = benchmark({"mine": mine}, pair, seeds=1, out=tmp_path)
+    assert STARTED == [0, 0]
+    assert [checkpoint["step"] for checkpoint in run.checkpoints] == [1, 2]
+
+
+def test_the_state_of_another_run_or_a_damaged_one_is_not_served(tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "SAVE_EVERY", 0.0)
+    file = Unfinished(tmp_path, "mine__A-W__0", "key")
+    assert file.load() is None
+    progressed = Progressed([{"step": 1}], {"training": 1.0}, {"model": {"weight": torch.ones(2)}, "step": 1})
+    file.save(progressed)
+    loaded = file.load()
+    assert loaded is not None
+    assert loaded.checkpoints == progressed.checkpoints
+    assert torch.equal(loaded.state["model"]["weight"], torch.ones(2))
+    assert Unfinished(tmp_path, "mine__A-W__0", "other").load() is None
+    file.path.write_bytes(file.path.read_bytes()[:100])
+    assert file.load() is None
+    file.path.write_bytes(b"")
+    assert file.load() is None
+    torch.save({"key": "key", "state": pytest.raises}, file.path)  # what would have to be unpickled as code
+    assert file.load() is None
+    file.remove()
+    file.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_short_runs_write_no_state(pair, tmp_path):
+    method = trained(source_only, Protocol(steps=4, checkpoints=4, batch_size=8, bottleneck=4))
+    seen = []
+
+    def watched(task, seed, state=None):
+        for checkpoint in method(task, seed, state):
+            seen.extend(tmp_path.glob(".unfinished/*"))
+            yield checkpoint
+
+    benchmark({"mine": watched}, pair, seeds=1, out=tmp_path)
+    assert not seen
+
+
+def test_a_full_disk_leaves_what_was_finished_and_says_so(tmp_path, monkeypatch, capsys):
+    rows = torch.randn(24, 4).numpy(), torch.arange(24).numpy() % 3
+    features = tmp_path / "features.npz"
+    np.savez(features, A_x=rows[0], A_y=rows[1], B_x=rows[0], B_y=rows[1], classes=np.array(["a", "b", "c"]))
+    replace = Path.replace
+
+    def full(self, target):
+        if "B-A" in target.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    command = ["run", "features", "--root", str(features), "--methods", "source_only", "--steps", "2", "--seeds", "1"]
+    out = tmp_path / "out"
+    assert main([*command, "--jobs", "1", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert f"1 of 2 runs are finished in {out}; the same command goes on from there" in said
+    assert "No space left on device" in said
+    assert not list(out.rglob("*.part"))
+    monkeypatch.undo()
+    assert main([*command, "--jobs", "1", "--out", str(out)]) == 0
+    assert len(list(out.glob("*.json"))) == 2
