@@ -9,6 +9,7 @@ from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.run import SCORES, Score, run
 from dalib.benchmark.scenario import Scenario, Split, scenarios
+from dalib.benchmark.search import Search, Trial, grid_search, optuna_search
 from dalib.benchmark.select import select
 from dalib.benchmark.table import table
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
@@ -25,15 +26,19 @@ __all__ = [
     "Run",
     "Scenario",
     "Score",
+    "Search",
     "Split",
     "TargetSupervised",
     "Task",
     "Trained",
+    "Trial",
     "backbone",
     "benchmark",
     "evaluate",
+    "grid_search",
     "groups",
     "load_runs",
+    "optuna_search",
     "run",
     "scenarios",
     "select",
