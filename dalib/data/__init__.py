@@ -1,34 +1,46 @@
 """Domains: readers of arrays, feature files and images, their batches, and the built-in drawn benchmark."""
 
+from dalib.data.amazon_reviews import amazon_reviews
 from dalib.data.arrays import arrays
 from dalib.data.batches import RowBatches, row_batches
+from dalib.data.digits import digits
+from dalib.data.digits_jda import digits_jda
 from dalib.data.domain import Domain, DomainSet, Inputs, TensorInputs, select_rows
 from dalib.data.feature_file import feature_file
 from dalib.data.image_folder import image_folder
 from dalib.data.image_list import image_list
 from dalib.data.images import ImageFiles
-from dalib.data.manifest import check_office31
+from dalib.data.known_sets import MANIFESTS
+from dalib.data.manifest import Manifest
 from dalib.data.office31 import office31
+from dalib.data.office_caltech_surf import office_caltech_surf
 from dalib.data.pictograms import pictograms
 from dalib.data.transforms import ImageTransform
 from dalib.data.weighted import with_weights
+from dalib.data.wisdm import wisdm
 
 __all__ = [
+    "MANIFESTS",
     "Domain",
     "DomainSet",
     "ImageFiles",
     "ImageTransform",
     "Inputs",
+    "Manifest",
     "RowBatches",
     "TensorInputs",
+    "amazon_reviews",
     "arrays",
-    "check_office31",
+    "digits",
+    "digits_jda",
     "feature_file",
     "image_folder",
     "image_list",
     "office31",
+    "office_caltech_surf",
     "pictograms",
     "row_batches",
     "select_rows",
+    "wisdm",
     "with_weights",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from dalib.data.domain import DomainSet
 from dalib.data.feature_file import feature_file
 from dalib.data.image_folder import image_folder
-from dalib.data.manifest import OFFICE31_COUNTS, check_office31
+from dalib.data.known_sets import MANIFESTS, OFFICE31_COUNTS
 
 
 def office31(root: str | Path) -> DomainSet:
@@ -42,5 +42,5 @@ def office31(root: str | Path) -> DomainSet:
         read = image_folder(root, name="office31", domains=tuple(OFFICE31_COUNTS))
     else:
         read = feature_file(root, name="office31")
-    check_office31(read)
+    MANIFESTS["office31"].check(read)
     return read

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dalib import _checks
 from dalib.data.domain import Domain, DomainSet, TensorInputs
 from dalib.data.icons import ICONS, TONES
-from dalib.data.manifest import OFFICE31_CLASSES, OFFICE31_COUNTS
+from dalib.data.known_sets import OFFICE31_CLASSES, OFFICE31_COUNTS
 
 Array = NDArray[Any]
 SIZE = 32

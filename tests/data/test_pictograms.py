@@ -5,7 +5,7 @@ from torch import nn
 
 from dalib.data import pictograms, signed_distances
 from dalib.data.icons import ICONS
-from dalib.data.manifest import OFFICE31_CLASSES
+from dalib.data.known_sets import OFFICE31_CLASSES
 from dalib.training.backbones import small_cnn
 
 

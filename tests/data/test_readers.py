@@ -9,15 +9,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from dalib.data import (
+    MANIFESTS,
     arrays,
-    check_office31,
     feature_file,
     image_folder,
     image_list,
     office31,
     with_weights,
 )
-from dalib.data.manifest import OFFICE31_CLASSES, OFFICE31_COUNTS
+from dalib.data.known_sets import OFFICE31_CLASSES, OFFICE31_COUNTS
 
 PIL = pytest.importorskip("PIL.Image", reason="needs Pillow")
 DATA = Path(os.environ.get("DALIB_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -261,14 +261,14 @@ def drawn_office31(change=None):
 def test_the_manifest_adds_up_and_the_check_finds_one_missing_row():
     assert {name: sum(own) for name, own in OFFICE31_COUNTS.items()} == {"amazon": 2817, "dslr": 498, "webcam": 795}
     assert list(OFFICE31_CLASSES) == sorted(OFFICE31_CLASSES)
-    check_office31(drawn_office31())
+    MANIFESTS["office31"].check(drawn_office31())
     with pytest.raises(ValueError, match="20 rows of dslr/bike instead of 21"):
-        check_office31(drawn_office31(("dslr", 1, -1)))
+        MANIFESTS["office31"].check(drawn_office31(("dslr", 1, -1)))
 
 
 def test_the_check_names_domains_and_classes(tmp_path):
     with pytest.raises(ValueError, match=r"no domain amazon; no domain dslr.*unexpected domain a.*no class back_pack"):
-        check_office31(arrays({"a": (X, ["mug", "sofa"])}))
+        MANIFESTS["office31"].check(arrays({"a": (X, ["mug", "sofa"])}))
     with pytest.raises(FileNotFoundError, match="--root"):
         office31(tmp_path / "no")
 
@@ -281,7 +281,7 @@ def test_real_office31_from_images_lists_and_features_is_the_same_set():
     listed = image_list(
         {name: DATA / "office31_lists" / f"{name}_list.txt" for name in OFFICE31_COUNTS}, root=DATA / "office31"
     )
-    check_office31(listed)
+    MANIFESTS["office31"].check(listed)
     for name, domain in folders.domains.items():
         assert np.array_equal(domain.labels, features.domains[name].labels)
         own = dict(zip(domain.inputs.paths, domain.labels.tolist(), strict=True))
