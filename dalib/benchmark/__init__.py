@@ -4,6 +4,7 @@ from dalib.benchmark.backbone import Backbone
 from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate
 from dalib.benchmark.engine import Progress, benchmark
+from dalib.benchmark.extraction import Extracted, extract_features
 from dalib.benchmark.group import groups
 from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
@@ -20,6 +21,7 @@ __all__ = [
     "SCORES",
     "Backbone",
     "Checkpoint",
+    "Extracted",
     "Method",
     "Progress",
     "Protocol",
@@ -35,6 +37,7 @@ __all__ = [
     "backbone",
     "benchmark",
     "evaluate",
+    "extract_features",
     "grid_search",
     "groups",
     "load_runs",

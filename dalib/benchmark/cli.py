@@ -16,7 +16,8 @@ from dalib import _checks
 from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.engine import Progress, benchmark
-from dalib.benchmark.progress import shown_progress
+from dalib.benchmark.extraction import Extracted, extract_features
+from dalib.benchmark.progress import duration, shown_progress
 from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.report import report
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     drawn.add_argument("folder", metavar="DIR")
     drawn.add_argument("--pair", metavar="A-W", help="pair whose features are drawn (default: the first)")
     drawn.set_defaults(command=_report)
+    _features_parser(commands.add_parser("features", help="extract features of images once, for dalib run features"))
     commands.add_parser("list", help="list data sets, methods, validators and backbones").set_defaults(command=_list)
     return parser
 
@@ -108,6 +110,47 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--autocast", choices=tuple(_AUTOCAST), default="none", help="precision of the forward pass")
     parser.set_defaults(command=_run)
+
+
+def _features_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the images")
+    parser.add_argument("--set", default="folder", metavar="SET", help="data set that ROOT holds (default: folder)")
+    parser.add_argument("--lists", type=Path, metavar="PATH", help="folder of image lists, for the set list")
+    parser.add_argument("--backbone", required=True, metavar="SPEC", help="as for dalib run")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE.npz", help="the file; the same command goes on after a stop"
+    )
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images a forward pass (default: 64)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--autocast", choices=tuple(_AUTOCAST), default="none", help="precision of the forward pass")
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="processes that decode (default: 0, this one)"
+    )
+    parser.set_defaults(command=_features)
+
+
+def _features(options: argparse.Namespace) -> None:
+    named_set(options.set)
+    device = _device(options.device)
+    made = backbone(options.backbone)
+    if made.note:
+        print(f"note: {made.note}", file=sys.stderr)
+    path = extract_features(
+        read_set(options.set, options.root, options.lists),
+        made,
+        options.out,
+        batch_size=options.batch_size,
+        device=device,
+        autocast=_AUTOCAST[options.autocast],
+        workers=options.workers,
+        progress=lambda done: print(_extracted(done), file=sys.stderr),
+    )
+    print(f"features: {path}")
+
+
+def _extracted(done: Extracted) -> str:
+    left = "" if done.left is None else f"; {duration(done.left)} left"
+    return f"[{done.rows}/{done.total}] rows{left}"
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -1,0 +1,126 @@
+"""Features extracted once: right, resumed, and never mixed up."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dalib.benchmark import Backbone, backbone, extract_features, extraction
+from dalib.benchmark.cli import main
+from dalib.data import DomainSet, arrays, feature_file, office31
+
+
+@pytest.fixture
+def domain_set():
+    draw = np.random.default_rng(0)
+    domains = {name: (draw.normal(size=(n, 3, 4, 4)), np.arange(n) % 2) for name, n in (("amazon", 11), ("webcam", 6))}
+    return arrays(domains, classes=("mug", "pen"))
+
+
+def network():
+    return nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Dropout(0.5))
+
+
+def test_rows_are_in_order_and_in_evaluation_mode(domain_set, tmp_path):
+    path = extract_features(domain_set, Backbone("net", network), tmp_path / "net.npz", batch_size=4)
+    torch.manual_seed(0)
+    module = network().eval()
+    read = feature_file(path)
+    assert read.classes == ("mug", "pen")
+    for name, domain in domain_set.domains.items():
+        expected = module(domain.inputs.load(np.arange(len(domain)))).mean(dim=(2, 3))
+        torch.testing.assert_close(read.domains[name].inputs.load(np.arange(len(domain))), expected)
+        assert np.array_equal(read.domains[name].labels, domain.labels)
+    assert not list(tmp_path.glob("*.parts"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stopped_extraction_goes_on_where_it_was(workers, domain_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "_PART", 4)
+    made = Backbone("net", network)
+    seen = []
+
+    def stop(done):
+        seen.append(done.rows)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_features(domain_set, made, tmp_path / "a.npz", batch_size=3, progress=stop, workers=workers)
+    assert not (tmp_path / "a.npz").exists()
+    calls = []
+    monkeypatch.setattr(extraction._Network, "__call__", _counted(extraction._Network.__call__, calls))
+    extract_features(domain_set, made, tmp_path / "a.npz", batch_size=3, progress=stop, workers=workers)
+    assert seen == [4, 8, 4, 8, 11, 15, 17]
+    assert sum(calls) == 17 - 8
+    extract_features(domain_set, made, tmp_path / "b.npz")
+    with np.load(tmp_path / "a.npz") as first, np.load(tmp_path / "b.npz") as second:
+        for name in first.files:
+            if name.endswith("_x"):
+                np.testing.assert_allclose(first[name], second[name], rtol=1e-5, atol=1e-6)
+            else:
+                assert np.array_equal(first[name], second[name])
+
+
+def _counted(function, calls):
+    def call(self, rows):
+        calls.append(len(rows))
+        return function(self, rows)
+
+    return call
+
+
+def test_a_file_of_the_same_is_kept_and_one_of_something_else_refused(domain_set, tmp_path):
+    path = extract_features(domain_set, Backbone("flat", nn.Flatten), tmp_path / "flat.npz")
+    before = path.stat().st_mtime_ns
+    assert extract_features(domain_set, Backbone("flat", nn.Flatten), path) == path
+    assert path.stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match="out must not hold features of something else"):
+        extract_features(domain_set, Backbone("net", network), path)
+    with pytest.raises(ValueError, match=r"out must be a file that ends in \.npz, got"):
+        extract_features(domain_set, Backbone("net", network), tmp_path / "flat.pt")
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        extract_features(domain_set, Backbone("net", network), tmp_path / "x.npz", batch_size=0)
+
+
+@pytest.mark.data
+def test_real_images_give_the_features_that_were_made_of_them(data_folder, tmp_path):
+    images = office31(data_folder / "office31")
+    webcam = images.domains["webcam"]
+    rows = np.arange(0, len(webcam), 100)
+    few = type(webcam)("webcam", _selected(webcam.inputs, rows), webcam.labels[rows], webcam.classes)
+    made = backbone(f"{data_folder / 'backbones' / 'mobilenet_v2.py'}:mobilenet_v2")
+    path = extract_features(DomainSet("office31", {"webcam": few}), made, tmp_path / "few.npz")
+    found = feature_file(path).domains["webcam"].inputs.load(np.arange(len(rows)))
+    whole = office31(data_folder / "office31_mobilenet_v2.npz").domains["webcam"]
+    known = whole.inputs.load(np.arange(len(whole)))
+    similarity = torch.nn.functional.normalize(found) @ torch.nn.functional.normalize(known).T
+    assert bool((similarity.max(dim=1).values > 0.99).all())  # each row is there, up to how it was scaled and decoded
+    assert np.array_equal(whole.labels[similarity.argmax(dim=1).numpy()], few.labels)
+
+
+def _selected(inputs, rows):
+    from dalib.data import select_rows
+
+    selected = select_rows(inputs, rows)
+    selected.with_transform = lambda transform: select_rows(inputs.with_transform(transform), rows)
+    return selected
+
+
+def test_the_command(tmp_path, capsys):
+    from PIL import Image
+
+    for domain in ("amazon", "webcam"):
+        for name in ("mug", "pen"):
+            (tmp_path / "images" / domain / name).mkdir(parents=True)
+            Image.new("RGB", (40, 30), "red").save(tmp_path / "images" / domain / name / "a.png")
+    (tmp_path / "net.py").write_text("import torch\nMEAN = STD = (0.5, 0.5, 0.5)\nnet = torch.nn.Flatten\n")
+    out = tmp_path / "features.npz"
+    command = ["features", str(tmp_path / "images"), "--backbone", f"{tmp_path / 'net.py'}:net", "--out", str(out)]
+    assert main(command) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"features: {out}\n"
+    assert "[4/4] rows" in captured.err
+    assert len(feature_file(out).domains["webcam"]) == 2
+    assert main([*command[:2], "--backbone", "resnet", "--out", str(out)]) == 2
+    assert "backbone must be timm:NAME" in capsys.readouterr().err
