@@ -124,7 +124,36 @@ def filled(text: str) -> str:
         return f"<!-- table {match[1]} -->\n{_table(match[1]).strip()}\n<!-- end -->"
 
     text = re.sub(r"<!-- table ([\w/ .=-]+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+    text = re.sub(r"<!-- beside -->\n.*?<!-- end -->", lambda _: _beside(), text, flags=re.DOTALL)
     return re.sub(r"<!-- alignment -->\n.*?<!-- end -->", lambda _: _alignment(), text, flags=re.DOTALL)
+
+
+def _beside() -> str:
+    """Averages on Office-31 features beside those of another library and of papers (``benchmarks/elsewhere.json``)."""
+    elsewhere = json.loads((RECORDS.parent / "elsewhere.json").read_text(encoding="utf-8"))
+    library, published = elsewhere["tllib"], elsewhere["published"]
+    ours = _averages("office31", "office31_discrepancies", "office31_adversarial")
+    names = sorted({name for name, _ in ours}, key=lambda name: (name != "source_only", name != "control", name))
+    lines = ["| method | joint | separate | TLlib joint | TLlib separate | papers |", "|---" + "|---:" * 4 + "|---|"]
+    for name in names:
+        cells = [ours.get((name, mode), ours.get((name, "source"), "–")) for mode in ("joint", "separate")]
+        cells += [str(library[mode].get(name, library["source"].get(name, "–"))) for mode in ("joint", "separate")]
+        value, where = published.get(name, ("–", ""))
+        lines.append(f"| {name} | {' | '.join(cells)} | {value}{f' ({where})' if where else ''} |")
+    return "\n".join(["<!-- beside -->", *lines, "<!-- end -->"])
+
+
+def _averages(*names: str) -> dict[tuple[str, str], str]:
+    """``(method, mode)`` -> mean and deviation over the pairs, of the first of these folders that holds it."""
+    from dalib.benchmark import groups, load_runs
+
+    found: dict[tuple[str, str], str] = {}
+    for name in names:
+        for group in groups(load_runs(RECORDS / name)[0]):
+            for row in group.rows:
+                if not group.supervised(row):
+                    found.setdefault(row, str(group.average(row)))
+    return found
 
 
 def _alignment() -> str:
