@@ -20,10 +20,13 @@ class Evaluation:
         target: Outputs of the target rows, without labels.
         source_held_out: Outputs of source rows kept out of training, with labels; ``None`` where all were trained on.
         predict: The model, for scores that need new forward passes: ``inputs -> Outputs``.
+        target_inputs: What ``predict`` made ``target`` of, in the same order and without labels: ``len(inputs)`` rows,
+            ``inputs.load(index)``; ``None`` where it is not at hand.
 
     Raises:
         TypeError: If a part is not of the type above.
-        ValueError: If source outputs lack labels, if target outputs carry labels, or if the class counts differ.
+        ValueError: If source outputs lack labels, if target outputs or inputs carry labels, or if the class counts
+            differ.
 
     Example:
         >>> import torch
@@ -37,6 +40,7 @@ class Evaluation:
     target: Outputs
     source_held_out: Outputs | None = None
     predict: Callable[[Any], Outputs] | None = None
+    target_inputs: Any = None
 
     def __post_init__(self) -> None:
         for name, part in (("source", self.source), ("target", self.target), ("source_held_out", self.source_held_out)):
@@ -55,3 +59,5 @@ class Evaluation:
                     if name == "target"
                     else f"{name} must carry labels, got None"
                 )
+        if getattr(self.target_inputs, "labels", None) is not None:
+            raise ValueError("target_inputs must not carry labels, got some; pass the inputs of a domain alone")

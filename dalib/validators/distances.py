@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from dalib.evaluation import Evaluation
-from dalib.losses.coral import coral_loss
 from dalib.losses.mmd import mmd_loss
+from dalib.validators import _rows
 
 _ROWS = 1000
 """Rows a domain at most: a kernel matrix of 2000 rows takes 32 MB and a tenth of a second."""
@@ -33,7 +33,7 @@ def mmd_distance(evaluation: Evaluation) -> float:
         >>> mmd_distance(Evaluation(source=source, target=Outputs(rows, rows)))
         0.0
     """
-    return float(mmd_loss(_rows(evaluation.source.features), _rows(evaluation.target.features)).sqrt())
+    return float(mmd_loss(*_features(evaluation)).sqrt())
 
 
 def coral_distance(evaluation: Evaluation) -> float:
@@ -48,7 +48,8 @@ def coral_distance(evaluation: Evaluation) -> float:
         evaluation: Outputs on both domains.
 
     Returns:
-        A number in ``[0, 1]``; smaller means more alike; 0 where both covariances are zero.
+        A number in ``[0, 1]``; smaller means more alike; 0 where both covariances are zero, as that of a
+        single row is.
 
     Example:
         >>> import torch
@@ -58,19 +59,17 @@ def coral_distance(evaluation: Evaluation) -> float:
         >>> round(coral_distance(Evaluation(source=source, target=Outputs(3 * rows, rows))), 4)
         0.8
     """
-    source, target = (_rows(outputs.features) for outputs in (evaluation.source, evaluation.target))
-    scale = _size_of_covariance(source) + _size_of_covariance(target)
-    difference = (
-        2 * source.shape[1] * float(coral_loss(source.double(), target.double())) ** 0.5
-    )  # loss = ||.||^2 / 4d^2
-    return difference / scale if scale > 0 else 0.0
+    source, target = (_covariance(features.double()) for features in _features(evaluation))
+    scale = float(torch.linalg.matrix_norm(source) + torch.linalg.matrix_norm(target))
+    return float(torch.linalg.matrix_norm(source - target)) / scale if scale > 0 else 0.0
 
 
-def _size_of_covariance(rows: Tensor) -> float:
-    return float(torch.linalg.vector_norm(torch.cov(rows.double().T)))
+def _covariance(rows: Tensor) -> Tensor:
+    """The covariance, zero for a single row."""
+    centred = rows - rows.mean(dim=0)
+    return centred.T @ centred / max(rows.shape[0] - 1, 1)
 
 
-def _rows(features: Tensor) -> Tensor:
-    if features.shape[0] <= _ROWS:
-        return features
-    return features[torch.linspace(0, features.shape[0] - 1, _ROWS).round().long()]
+def _features(evaluation: Evaluation) -> tuple[Tensor, Tensor]:
+    source, target = (_rows.evenly(_rows.outputs(evaluation, name).features, _ROWS) for name in ("source", "target"))
+    return source, target

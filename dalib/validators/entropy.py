@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from dalib.evaluation import Evaluation
+from dalib.validators import _rows
 
 
 def entropy_score(evaluation: Evaluation) -> float:
@@ -33,5 +32,5 @@ def entropy_score(evaluation: Evaluation) -> float:
     Note:
         skada averages over all ``m * classes`` entries, which divides the score by the number of classes.
     """
-    log_probs = torch.log_softmax(evaluation.target.logits.double(), dim=1)
+    log_probs = _rows.target_log_probs(evaluation)
     return float((log_probs.exp() * log_probs).sum(dim=1).mean())

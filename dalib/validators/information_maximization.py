@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from dalib.evaluation import Evaluation
+from dalib.validators import _rows
 
 
 def information_maximization_score(evaluation: Evaluation) -> float:
@@ -34,7 +35,7 @@ def information_maximization_score(evaluation: Evaluation) -> float:
         >>> round(information_maximization_score(Evaluation(source=source, target=Outputs(logits, logits))), 4)
         0.6931
     """
-    log_probs = torch.log_softmax(evaluation.target.logits.double(), dim=1)
+    log_probs = _rows.target_log_probs(evaluation)
     probs = log_probs.exp()
     conditional = -(probs * log_probs).sum(dim=1).mean()
     marginal = torch.special.entr(probs.mean(dim=0)).sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dalib.evaluation import Evaluation
+from dalib.validators import _rows
 
 
 def source_accuracy_score(evaluation: Evaluation) -> float:
@@ -33,6 +34,6 @@ def source_accuracy_score(evaluation: Evaluation) -> float:
         >>> source_accuracy_score(Evaluation(source=source, target=Outputs(logits, logits)))
         0.75
     """
-    rows = evaluation.source if evaluation.source_held_out is None else evaluation.source_held_out
+    rows = _rows.judged(evaluation)
     assert rows.labels is not None  # Evaluation checked it
     return float((rows.logits.argmax(dim=1) == rows.labels).double().mean())

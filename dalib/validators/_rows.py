@@ -1,0 +1,53 @@
+"""What every score begins with: finite outputs of a domain, and evenly spaced rows where all of them cost too much."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dalib import _checks
+from dalib.evaluation import Evaluation
+from dalib.outputs import Outputs
+
+REJECTED = float("-inf")
+"""The score of a checkpoint that must not be picked: records keep it as null, and selection passes over it."""
+
+
+def outputs(evaluation: Evaluation, name: str) -> Outputs:
+    """The part ``name`` of an evaluation, which must have rows and be finite: a score of NaN would pass unseen."""
+    part: Outputs = getattr(_checked(evaluation), name)
+    if part.logits.shape[0] == 0:
+        raise ValueError(f"{name} of the evaluation must have at least one row, got none")
+    _checks.finite(part.features, f"features of the {name} rows")
+    _checks.finite(part.logits, f"logits of the {name} rows")
+    return part
+
+
+def target_log_probs(evaluation: Evaluation, most: int | None = None) -> Tensor:
+    """Log-probabilities of the target rows in float64, shape ``(m, classes)``; of ``most`` evenly spaced rows at most."""
+    logits = outputs(evaluation, "target").logits
+    return torch.log_softmax((logits if most is None else evenly(logits, most)).double(), dim=1)
+
+
+def evenly(rows: Tensor, most: int) -> Tensor:
+    """All rows, or ``most`` of them at even distances, the first and the last among them."""
+    if rows.shape[0] <= most:
+        return rows
+    return rows[torch.linspace(0, rows.shape[0] - 1, most, dtype=torch.float64).round().long()]
+
+
+def judged(evaluation: Evaluation) -> Outputs:
+    """The held-out source rows; where there are none, the trained ones."""
+    return outputs(evaluation, "source" if _checked(evaluation).source_held_out is None else "source_held_out")
+
+
+def directions(rows: Tensor) -> Tensor:
+    """Rows of length one; zero rows stay zero, and the squares of very large and small rows cannot leave the range."""
+    scaled = rows / rows.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+    return torch.nn.functional.normalize(scaled, dim=1)
+
+
+def _checked(evaluation: Evaluation) -> Evaluation:
+    if not isinstance(evaluation, Evaluation):
+        raise TypeError(f"evaluation must be a dalib.evaluation.Evaluation, got {type(evaluation).__name__}")
+    return evaluation
