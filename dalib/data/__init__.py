@@ -9,10 +9,20 @@ from dalib.data.domain import Domain, DomainSet, Inputs, TensorInputs, select_ro
 from dalib.data.feature_file import feature_file
 from dalib.data.image_folder import image_folder
 from dalib.data.image_list import image_list
+from dalib.data.image_sets import (
+    adaptiope,
+    domainnet,
+    domainnet126,
+    image_clef_da,
+    office31,
+    office_caltech10,
+    office_home,
+    pacs,
+    visda2017,
+)
 from dalib.data.images import ImageFiles
 from dalib.data.known_sets import MANIFESTS
 from dalib.data.manifest import Manifest
-from dalib.data.office31 import office31
 from dalib.data.office_caltech_surf import office_caltech_surf
 from dalib.data.pictograms import pictograms
 from dalib.data.transforms import ImageTransform
@@ -29,18 +39,26 @@ __all__ = [
     "Manifest",
     "RowBatches",
     "TensorInputs",
+    "adaptiope",
     "amazon_reviews",
     "arrays",
     "digits",
     "digits_jda",
+    "domainnet",
+    "domainnet126",
     "feature_file",
+    "image_clef_da",
     "image_folder",
     "image_list",
     "office31",
+    "office_caltech10",
     "office_caltech_surf",
+    "office_home",
+    "pacs",
     "pictograms",
     "row_batches",
     "select_rows",
+    "visda2017",
     "wisdm",
     "with_weights",
 ]

@@ -53,36 +53,42 @@ def image_folder(
         raise FileNotFoundError(
             f"root must be a folder, got {root}, which is {'a file' if root.exists() else 'not there'}"
         )
-    names = tuple(domains) if domains is not None else tuple(path.name for path in _folders(root))
+    names = tuple(domains) if domains is not None else tuple(path.name for path in folders_in(root))
     if not names:
         raise ValueError(f"root must hold one folder a domain, got {root} without folders")
     absent = [domain for domain in names if not (root / domain).is_dir()]
     if absent:
         raise FileNotFoundError(
             f"domains must be folders in {root}, got {', '.join(absent)}; "
-            f"found: {', '.join(path.name for path in _folders(root)) or 'none'}"
+            f"found: {', '.join(path.name for path in folders_in(root)) or 'none'}"
         )
-    files = {domain: _files_by_class(root / domain) for domain in names}
+    files = {domain: files_by_class(root / domain) for domain in names}
     wanted = _wanted(files, classes)
-    built = {domain: _domain(domain, by_class, wanted, root) for domain, by_class in files.items()}
+    built = {domain: folder_domain(domain, by_class, wanted, root) for domain, by_class in files.items()}
     return DomainSet(root.resolve().name if name is None else name, built, f"images in the folders of {root.name}")
 
 
-def _folders(path: Path) -> list[Path]:
+def folders_in(path: Path) -> list[Path]:
+    """The folders in ``path`` that are not hidden, sorted."""
     return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _files_by_class(domain: Path) -> dict[str, list[Path]]:
-    folders = _folders(domain)
-    if [folder.name for folder in folders] == ["images"] and _folders(folders[0]):
-        folders = _folders(folders[0])
+def files_by_class(domain: Path) -> dict[str, list[Path]]:
+    """The images of a domain's folder, by the name of the class's folder.
+
+    Raises:
+        ValueError: If there is no folder or no image in one, or the nesting is another than the two that are known.
+    """
+    folders = folders_in(domain)
+    if [folder.name for folder in folders] == ["images"] and folders_in(folders[0]):
+        folders = folders_in(folders[0])
     files = {folder.name: _images(folder) for folder in folders}
     if not folders:
         raise ValueError(
             f"{domain} must hold one folder a class, got no folder in it; expected {domain}/<class>/<image>"
         )
     empty = [label for label, found in files.items() if not found]
-    nested = [label for label in empty if _folders(domain / label)]
+    nested = [label for label in empty if folders_in(domain / label)]
     if nested or list(files) == ["images"]:
         raise ValueError(
             f"{domain} must hold one folder of images a class, got the wrong nesting at "
@@ -111,7 +117,8 @@ def _wanted(files: dict[str, dict[str, list[Path]]], classes: Sequence[str] | No
     return tuple(classes)
 
 
-def _domain(domain: str, by_class: dict[str, list[Path]], classes: tuple[str, ...], root: Path) -> Domain:
+def folder_domain(domain: str, by_class: dict[str, list[Path]], classes: tuple[str, ...], root: Path) -> Domain:
+    """A domain of the images found; paths are kept relative to ``root``."""
     rows = [(path, label) for label, name in enumerate(classes) for path in by_class.get(name, ())]
     paths = [path.relative_to(root) for path, _ in rows]
     return Domain(domain, ImageFiles(paths, root=root), np.array([label for _, label in rows]), classes)

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dalib.data.domain import Domain, DomainSet
 from dalib.data.images import ImageFiles
 
 
 def image_list(
-    lists: Mapping[str, str | Path],
+    lists: Mapping[str, str | Path | Sequence[str | Path]],
     *,
     root: str | Path,
     classes: Sequence[str] | None = None,
@@ -24,10 +25,11 @@ def image_list(
     a path is looked up under ``root`` by its longest ending that exists there. Nothing outside ``root`` is read.
 
     Args:
-        lists: The list file of every domain, by its name.
+        lists: The list file of every domain, by its name; or several files, such as those of training and test.
         root: Folder of the images.
         classes: Names of the classes; labels are positions in it. Default: the folder that the images of a label lie
-            in, where it is one folder a label in all lists; else the labels as text.
+            in, where it is one folder a label in all lists, sorted by name, so that lists and folders agree whatever
+            order a list numbers its classes in; else the labels as text.
         name: Name of the set.
 
     Returns:
@@ -52,14 +54,25 @@ def image_list(
     base = Path(root)
     if not base.is_dir():
         raise FileNotFoundError(f"root must be a folder, got {base}, which is not there")
-    rows = {domain: _rows(Path(path), base) for domain, path in lists.items()}
+    files = {domain: _files(paths, domain) for domain, paths in lists.items()}
+    rows = {domain: [row for path in paths for row in _rows(path, base)] for domain, paths in files.items()}
+    positions = None
     if classes is None:
-        classes = _class_names(rows)
+        classes, positions = _class_names(rows)
     domains = {}
     for domain, entries in rows.items():
-        files = ImageFiles([path for path, _ in entries], root=base)
-        domains[domain] = Domain(domain, files, np.array([label for _, label in entries]), tuple(classes))
-    return DomainSet(name, domains, f"images listed in {', '.join(Path(path).name for path in lists.values())}")
+        images = ImageFiles([path for path, _ in entries], root=base)
+        labels = np.array([label for _, label in entries])
+        domains[domain] = Domain(domain, images, labels if positions is None else positions[labels], tuple(classes))
+    names = ", ".join(path.name for paths in files.values() for path in paths)
+    return DomainSet(name, domains, f"images listed in {names}")
+
+
+def _files(paths: str | Path | Sequence[str | Path], domain: str) -> list[Path]:
+    found = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    if not found:
+        raise ValueError(f"lists[{domain!r}] must name at least one file, got none")
+    return found
 
 
 def _rows(path: Path, root: Path) -> list[tuple[Path, int]]:
@@ -68,7 +81,7 @@ def _rows(path: Path, root: Path) -> list[tuple[Path, int]]:
     rows: list[tuple[Path, int]] = []
     missing = []
     prefixes: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         image, _, label = line.strip().rpartition(" ")
@@ -89,6 +102,16 @@ def _rows(path: Path, root: Path) -> list[tuple[Path, int]]:
     return rows
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path}, line {line} must be text in UTF-8, got byte 0x{error.object[error.start]:02x}; save it as UTF-8"
+        ) from error
+
+
 def _under(root: Path, image: str, prefixes: dict[str, int], place: str) -> Path | None:
     """The longest ending of ``image`` that is a file under ``root``, relative to it."""
     pure = PurePosixPath(image.replace("\\", "/"))
@@ -107,13 +130,14 @@ def _under(root: Path, image: str, prefixes: dict[str, int], place: str) -> Path
     return None
 
 
-def _class_names(rows: Mapping[str, list[tuple[Path, int]]]) -> tuple[str, ...]:
+def _class_names(rows: Mapping[str, list[tuple[Path, int]]]) -> tuple[tuple[str, ...], NDArray[np.int64] | None]:
+    """Names of the classes, and the class of every label where the labels are in another order."""
     folders: dict[int, set[str]] = {}
     for entries in rows.values():
         for path, label in entries:
             folders.setdefault(label, set()).add(path.parent.name)
     number = max(folders, default=-1) + 1
     names = [next(iter(folders[label])) if len(folders.get(label, ())) == 1 else "" for label in range(number)]
-    if all(names) and len(set(names)) == number:
-        return tuple(names)
-    return tuple(str(label) for label in range(number))
+    if not all(names) or len(set(names)) < number:
+        return tuple(str(label) for label in range(number)), None
+    return tuple(sorted(names)), np.argsort(np.argsort(names))

@@ -18,12 +18,14 @@ class Manifest:
     Args:
         name: Name of the set in records, such as ``"office31"``.
         title: Its name in print, such as ``"Office-31"``.
-        classes: Names of the classes, in order.
+        classes: Names of the classes, in order; empty where only their number is known, which the rows then tell.
         rows: Of every domain the number of rows, or the number of rows of each class.
         paper: Where it was published.
         metric: What its results are by custom: ``"accuracy"``, or ``"mean accuracy of the classes"``.
         seen: Whether dalib's reader was run on the real set; otherwise on small trees of the published layout alone.
         folders: Other names of a domain's folder, by domain.
+        lists: Names of the lists of images that define the set, where lists do: one or more files a domain, with
+            ``{domain}`` for its name; several such conventions, the first that is found is taken.
 
     Example:
         >>> from dalib.data import arrays
@@ -42,6 +44,11 @@ class Manifest:
     metric: str = "accuracy"
     seen: bool = False
     folders: Mapping[str, Sequence[str]] = field(default_factory=lambda: MappingProxyType({}))
+    lists: Sequence[Sequence[str]] = ()
+
+    def class_count(self) -> int:
+        """Number of classes."""
+        return len(self.classes) or max(len(rows) for rows in self.rows.values() if isinstance(rows, tuple))
 
     def totals(self) -> dict[str, int]:
         """Number of rows of every domain."""
@@ -79,14 +86,16 @@ class Manifest:
             shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
             sizes = " + ".join(str(total) for total in self.totals().values())
             raise ValueError(
-                f"domain_set must be {self.title} ({sizes} rows of {len(self.classes)} classes), got {shown}; "
+                f"domain_set must be {self.title} ({sizes} rows of {self.class_count()} classes), got {shown}; "
                 "if this is meant, read the files with feature_file, image_folder or image_list, which check no counts"
             )
 
     def _differences(self, domain_set: DomainSet) -> list[str]:
         found = [f"no domain {name}" for name in self.rows if name not in domain_set.domains]
         found += [f"an unexpected domain {name}" for name in domain_set.domains if name not in self.rows]
-        if domain_set.classes != self.classes:
+        if len(domain_set.classes) != self.class_count() and not self.classes:
+            return [*found, f"{len(domain_set.classes)} classes"]
+        if self.classes and domain_set.classes != self.classes:
             missing = [name for name in self.classes if name not in domain_set.classes]
             extra = [name for name in domain_set.classes if name not in self.classes]
             parts = [f"no class {', '.join(missing[:5])}{_more(missing, 5)}"] if missing else []
@@ -100,10 +109,10 @@ class Manifest:
     def _counts(self, domain: Domain, rows: int | tuple[int, ...]) -> list[str]:
         if isinstance(rows, int):
             return [] if len(domain) == rows else [f"{len(domain)} rows of {domain.name} instead of {rows}"]
-        counts = np.bincount(domain.labels, minlength=len(self.classes)).tolist()
+        counts = np.bincount(domain.labels, minlength=len(rows)).tolist()
         return [
             f"{got} rows of {domain.name}/{label} instead of {wanted}"
-            for label, got, wanted in zip(self.classes, counts, rows, strict=True)
+            for label, got, wanted in zip(domain.classes, counts, rows, strict=True)
             if got != wanted
         ]
 
