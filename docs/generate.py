@@ -118,7 +118,10 @@ def hall_page() -> str:
 
 
 def filled(text: str) -> str:
-    """A page whose ``<!-- table NAME -->`` blocks hold the tables of ``benchmarks/results/NAME``."""
+    """A page whose ``<!-- table NAME -->`` blocks hold the tables of ``benchmarks/results/NAME``.
+
+    Accuracy and selection; ``<!-- table NAME comparison validators -->`` holds these parts of them.
+    """
 
     def block(match: re.Match[str]) -> str:
         return f"<!-- table {match[1]} -->\n{_table(match[1]).strip()}\n<!-- end -->"
@@ -168,13 +171,14 @@ def _alignment() -> str:
     return "\n".join(["<!-- alignment -->", *lines, "<!-- end -->"])
 
 
-def _table(name: str) -> str:
+def _table(named: str) -> str:
     from dalib.benchmark import load_runs, table
 
+    name, *parts = named.split()
     runs, damaged = load_runs(RECORDS / name)
     if damaged:
         raise SystemExit(f"damaged records: {damaged}")
-    return table(runs, style="markdown")
+    return table(runs, style="markdown", parts=parts or ("accuracy", "selection"))
 
 
 def pages() -> Iterator[tuple[Path, str]]:

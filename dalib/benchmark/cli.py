@@ -17,6 +17,7 @@ from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.engine import Progress, benchmark
 from dalib.benchmark.extraction import Extracted, extract_features
+from dalib.benchmark.parts import PARTS
 from dalib.benchmark.progress import duration, shown_progress
 from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
@@ -24,7 +25,7 @@ from dalib.benchmark.report import report
 from dalib.benchmark.run import SCORES
 from dalib.benchmark.scenario import Scenario, check_holdout, scenarios
 from dalib.benchmark.sets import SETS, NamedSet, holds_vectors, named_set, nearest, read_set
-from dalib.benchmark.table import table
+from dalib.benchmark.table import USUAL_PARTS, table
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
 from dalib.benchmark.trained import trained
 from dalib.data import DomainSet
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     shown = commands.add_parser("table", help="print the tables of a folder of records")
     shown.add_argument("folder", metavar="DIR")
     shown.add_argument("--format", choices=("text", "markdown"), default="text")
+    shown.add_argument("--parts", metavar="a,b", help=f"which tables: {', '.join(PARTS)} (default: the first four)")
     shown.set_defaults(command=_table)
     drawn = commands.add_parser("report", help="draw the pictures of a folder of records")
     drawn.add_argument("folder", metavar="DIR")
@@ -109,6 +111,8 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
         "--holdout", type=float, default=0.0, metavar="SHARE", help="source rows held out for validators"
     )
     parser.add_argument("--autocast", choices=tuple(_AUTOCAST), default="none", help="precision of the forward pass")
+    parser.add_argument("--channels-last", action="store_true", help="memory layout that tensor cores prefer")
+    parser.add_argument("--compile", metavar="BACKEND", help="torch.compile the training steps, for example inductor")
     parser.set_defaults(command=_run)
 
 
@@ -244,7 +248,14 @@ def _protocol(options: argparse.Namespace, chosen: NamedSet, domain_set: DomainS
     for name in ("steps", "batch_size", "checkpoints"):
         if getattr(options, name) is not None:
             settings[name] = getattr(options, name)
-    return Protocol(**settings, forward=_FORWARD[options.forward], device=device, autocast=_AUTOCAST[options.autocast])
+    return Protocol(
+        **settings,
+        forward=_FORWARD[options.forward],
+        device=device,
+        autocast=_AUTOCAST[options.autocast],
+        channels_last=options.channels_last,
+        compile=options.compile,
+    )
 
 
 def _method(name: str, protocol: Protocol) -> Method | TargetSupervised:
@@ -264,7 +275,8 @@ def _cpus() -> int:
 def _table(options: argparse.Namespace) -> None:
     runs, damaged = load_runs(options.folder)
     _warn(damaged)
-    print(table(runs, style=options.format))
+    parts = USUAL_PARTS if options.parts is None else [name.strip() for name in options.parts.split(",")]
+    print(table(runs, style=options.format, parts=parts))
 
 
 def _report(options: argparse.Namespace) -> None:

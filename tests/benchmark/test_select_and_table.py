@@ -120,3 +120,41 @@ def test_wrong_calls():
         table([])
     with pytest.raises(ValueError, match="style must be 'text' or 'markdown', got 'latex'"):
         table([record()], style="latex")  # type: ignore[arg-type]
+
+
+def test_the_third_table_compares_with_source_only_and_the_control():
+    lines = table(grid(), style="markdown", parts=["comparison"]).splitlines()
+    assert next(line for line in lines if line.startswith("| method")) == (
+        "| method | vs source_only | 95 % interval | pairs | p (smallest) "
+        "| vs control | 95 % interval | pairs | p (smallest) |"
+    )
+    # dann: 71 and 51 where source_only has 40 and 40: +31 and +11; t of one degree of freedom is 12.706
+    assert cells("\n".join(lines), "dann") == [
+        *("+21.0", "-106.1 to +148.1", "2 : 0", "0.500 (0.500)", "+20.0", "+20.0 to +20.0", "2 : 0", "0.500 (0.500) |")
+    ]
+    assert cells("\n".join(lines), "control")[4:] == ["–", "–", "–", "– |"]
+    assert "not adjusted for the number of methods" in lines[-1]
+    assert not [line for line in lines if "target_supervised" in line or "oracle" in line]
+
+
+def test_the_fourth_table_says_which_validator_picks_well():
+    text = table([record(seed=seed) for seed in (0, 1)], style="markdown", parts=("validators",))
+    assert cells(text, "last") == ["10.0", "10.0", "–", "–", "– |"]
+    assert cells(text, "confidence")[:3] == ["0.0", "0.0", "0.0"]
+    assert cells(text, "broken") == ["10.0", "10.0", "–", "–", "– |"]
+    by_method = table([record(seed=seed) for seed in (0, 1)], style="markdown", parts=("validators_by_method",))
+    assert cells(by_method, "dann")[0] == cells(text, "confidence")[3]
+    assert cells(by_method, "dann")[1] == "– |"
+
+
+def test_a_table_without_rows_is_left_out():
+    text = table([record()])
+    assert "source_only and the control" not in text
+    assert "interval" not in text
+
+
+def test_unknown_parts_are_refused():
+    with pytest.raises(ValueError, match="got ranks"):
+        table([record()], parts=["accuracy", "ranks"])
+    with pytest.raises(ValueError, match="got none"):
+        table([record()], parts=[])

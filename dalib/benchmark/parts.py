@@ -1,0 +1,194 @@
+"""What tables of records hold: captions, rows of cells, notes. How they look is another file's business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from dalib.benchmark.group import MARK, Group
+from dalib.benchmark.select import rules
+from dalib.benchmark.statistics import Comparison, comparisons, validator_quality
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table.
+
+    Args:
+        caption: A sentence above it.
+        cells: Rows of cells, the header first.
+        notes: Sentences below it.
+    """
+
+    caption: str
+    cells: list[list[str]]
+    notes: tuple[str, ...] = ()
+
+
+def accuracy_part(group: Group) -> Part:
+    """Methods x pairs at the last checkpoint."""
+    cells = [["method", *group.pairs, "Avg"]]
+    cells += [
+        [group.label(row), *(str(group.cell(row, pair)) for pair in group.pairs), str(group.average(row))]
+        for row in group.rows
+    ]
+    return Part(_title(group), cells)
+
+
+def selection_part(group: Group) -> Part:
+    """Methods x the rules that pick the checkpoint."""
+    chosen = rules(group.runs)
+    cells = [["method", *(_name(rule) for rule in chosen), "n"]]
+    for row in group.rows:
+        averages = [group.average(row, by) for by in chosen]
+        cells.append([group.label(row), *map(str, averages), str(len(averages[0].values))])
+    notes = ["oracle: the checkpoint is picked by target labels; an upper bound, not a result."]
+    if not any(float(run.split.get("holdout", 0)) for run in group.runs):
+        notes.append("source accuracy: on training rows, since no source rows were held out.")
+    caption = "Average over the pairs, by the rule that picks the checkpoint (n: seeds that ran on all pairs)."
+    return Part(caption, cells, tuple(notes))
+
+
+def comparison_part(group: Group) -> Part:
+    """Methods x what they are compared with; only the header where there is nothing to compare with."""
+    found = comparisons(group)
+    references = [name for name in ("source_only", "control") if any(c.against[0] == name for c in found)]
+    columns = [heading for name in references for heading in (f"vs {name}", "95 % interval", "pairs", "p (smallest)")]
+    cells = [["method", *columns]]
+    for row in dict.fromkeys(comparison.row for comparison in found):
+        line = [group.label(row)]
+        for name in references:
+            line += _compared(next((c for c in found if c.row == row and c.against[0] == name), None))
+        cells.append(line)
+    caption = (
+        "Each method against source_only and the control of its own forward mode, at the last checkpoint: mean difference "
+        "over the pairs in percentage points, pairs better : worse, exact Wilcoxon signed-rank test over the pairs."
+    )
+    notes = (
+        "interval: Student's t over the pairs, whose number is small and which share domains; a pair counts with the mean "
+        "over the seeds that both ran.",
+        "p: two-sided, beside the smallest p that so many differences can give; not adjusted for the number of methods.",
+    )
+    return Part(caption, cells, notes)
+
+
+def _compared(comparison: Comparison | None) -> list[str]:
+    if comparison is None:
+        return ["–"] * 4
+    interval = comparison.interval
+    return [
+        _signed(comparison.mean),
+        "–" if interval is None else f"{_signed(interval[0])} to {_signed(interval[1])}",
+        f"{comparison.wins} : {comparison.losses}",
+        f"{_probability(comparison.p)} ({_probability(comparison.smallest_p)})",
+    ]
+
+
+def validators_part(group: Group) -> Part:
+    """Rules x how well they pick."""
+    cells = [["picked by", "regret", "worst", "regret over runs", "weighted Spearman", "lowest to highest pair"]]
+    qualities = validator_quality(group)
+    for quality in qualities:
+        each = quality.correlations.values()
+        cells.append(
+            [
+                _name(quality.rule),
+                f"{quality.regret:.1f}",
+                f"{quality.worst:.1f}",
+                "–" if quality.overall_regret is None else f"{quality.overall_regret:.1f}",
+                _correlation(quality.correlation),
+                f"{_correlation(min(each))} to {_correlation(max(each))}" if each else "–",
+            ]
+        )
+    count = qualities[0].runs if qualities else 0
+    caption = (
+        "How well validators pick: oracle's accuracy minus that of the picked checkpoint in percentage points, within a run "
+        f"(mean and worst of {count}) and over all runs of a pair (mean); correlation of score and accuracy over all "
+        "checkpoints of a pair."
+    )
+    notes = (
+        "regret over runs: one checkpoint is picked among those of all methods and seeds, the worst one among equal scores.",
+        "weighted Spearman: mean over the pairs; the top of both rankings counts most; 1 is perfect, 0 is blind.",
+    )
+    return Part(caption, cells, notes)
+
+
+def validators_by_method_part(group: Group) -> Part:
+    """Methods x validators: within which methods a score follows the accuracy."""
+    rows = [row for row in group.rows if not group.supervised(row)]
+    scored = [quality.rule for quality in validator_quality(group)][1:]  # the last checkpoint has no score
+    cells = [["method", *(_name(rule) for rule in scored)]]
+    for row in rows:
+        found = {quality.rule: quality.correlation for quality in validator_quality(group, row)}
+        cells.append([group.label(row), *(_correlation(found.get(rule)) for rule in scored)])
+    return Part("Weighted Spearman correlation of score and accuracy over the checkpoints of one method alone.", cells)
+
+
+PARTS: Mapping[str, Callable[[Group], Part]] = MappingProxyType(
+    {
+        "accuracy": accuracy_part,
+        "selection": selection_part,
+        "comparison": comparison_part,
+        "validators": validators_part,
+        "validators_by_method": validators_by_method_part,
+    }
+)
+"""The tables there are, by name."""
+
+
+def made_parts(group: Group, names: tuple[str, ...]) -> tuple[list[Part], list[str]]:
+    """The named parts that have rows, and all notes: those of the parts, then those on the records.
+
+    Example:
+        >>> from dalib.benchmark import Protocol, benchmark, groups, scenarios, trained
+        >>> from dalib.data import arrays
+        >>> from dalib.methods import source_only
+        >>> x, y = np.eye(4).repeat(8, axis=0), np.arange(4).repeat(8)
+        >>> pair = scenarios(arrays({"amazon": (x, y), "webcam": (2 * x, y)}))
+        >>> (group,) = groups(benchmark({"source_only": trained(source_only, Protocol(steps=30))}, pair, seeds=1))
+        >>> made_parts(group, ("accuracy", "comparison"))[0][0].cells  # nothing to compare with
+        [['method', 'A-W', 'W-A', 'Avg'], ['source_only', '100.0', '100.0', '100.0']]
+    """
+    made = [part for part in (PARTS[name](group) for name in names) if len(part.cells) > 1]
+    notes = [note for part in made for note in part.notes]
+    if any(line[0].endswith(MARK) for part in made for line in part.cells):
+        notes.append(
+            f"{MARK} trained on the labels of 80 % of the target rows, scored on the other 20 %; no source rows."
+        )
+    if group.left_out:
+        notes.append(f"{group.left_out} older records of the same runs are left out.")
+    return made, notes
+
+
+def _title(group: Group) -> str:
+    run = next((run for run in group.runs if run.protocol is not None), group.runs[0])
+    protocol: Mapping[str, object] = run.config.get("protocol", {})
+    shown = [f"{name} {protocol[name]}" for name in ("steps", "batch_size", "bottleneck") if name in protocol]
+    backbone = protocol.get("backbone")
+    if isinstance(backbone, Mapping):
+        shown.insert(0, f"backbone {backbone['name']}")
+    modes = sorted({r.mode for r in group.runs} & {"joint", "separate"})
+    shown += [f"{' and '.join(modes)} forward"] if modes else []
+    seeds = len({r.seed for r in group.runs})
+    about = f" ({', '.join(shown)})" if shown else ""
+    return f"{run.dataset or 'Benchmark'}{about}: target accuracy in percent at the last checkpoint, " + (
+        f"mean ± standard deviation over {seeds} seeds." if seeds > 1 else "one seed."
+    )
+
+
+def _name(rule: str) -> str:
+    return rule.replace("_", " ")
+
+
+def _signed(value: float) -> str:
+    """A difference in points; "-0.0" is a little below zero, and zero itself is "+0.0"."""
+    return f"{round(value, 9) + 0.0:+.1f}"
+
+
+def _probability(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
+
+
+def _correlation(value: float | None) -> str:
+    return "–" if value is None else f"{round(value, 2) + 0.0:.2f}"
