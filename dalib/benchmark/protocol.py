@@ -14,6 +14,7 @@ from dalib.benchmark import identity
 from dalib.benchmark.backbone import IDENTITY, Backbone
 from dalib.training import Forward, separate_forward
 
+_SPEED = ("channels_last", "compile")
 _AUTOCAST = (None, torch.bfloat16, torch.float16)
 
 
@@ -43,6 +44,8 @@ class Protocol:
         checkpoints: Number of evaluations, evenly spaced, the last step included.
         device: Where to train: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
         autocast: ``torch.bfloat16`` or ``torch.float16`` for autocast of the forward pass; ``None`` for none.
+        channels_last: Whether images and convolutions are laid out with the channels last, which tensor cores prefer.
+        compile: Backend of ``torch.compile`` for the model's training steps, such as ``"inductor"``; ``None`` for none.
         evaluation_batch_size: Rows a batch in evaluation; it does not change results beyond rounding. Default: 256, and on a
             CPU fewer for large images, whose maps would not fit its caches.
 
@@ -70,6 +73,8 @@ class Protocol:
     checkpoints: int = 5
     device: str = "cpu"
     autocast: torch.dtype | None = None
+    channels_last: bool = False
+    compile: str | None = None
     evaluation_batch_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -95,6 +100,10 @@ class Protocol:
         _in_range(self.backbone_factor, "backbone_factor", math.inf)
         if self.autocast not in _AUTOCAST:
             raise ValueError(f"autocast must be None, torch.bfloat16 or torch.float16, got {self.autocast}")
+        if not isinstance(self.channels_last, bool):
+            raise TypeError(f"channels_last must be True or False, got {self.channels_last!r}")
+        if self.compile is not None and self.compile not in (known := torch.compiler.list_backends(None)):
+            raise ValueError(f"compile must be None or one of {', '.join(known)}, got {self.compile!r}")
         object.__setattr__(self, "device", _device(self.device))
 
     @property
@@ -130,7 +139,8 @@ class Protocol:
     def describe(self) -> dict[str, Any]:
         """What records keep of it and run keys depend on."""
         fields = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
-        described = {name: identity.describe(value) for name, value in fields.items() if name != "forward"}
+        unused = {name for name in _SPEED if not fields[name]}  # so that what is not used splits no table
+        described = {name: identity.describe(fields[name]) for name in fields if name not in {"forward", *unused}}
         return {**described, "forward": self.mode}
 
 

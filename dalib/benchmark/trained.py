@@ -120,6 +120,7 @@ class _Training:
     def __init__(self, method: Trained, task: Task, seed: int) -> None:
         protocol = method.protocol
         self.protocol, self.step = protocol, 0
+        self._layout: dict[str, Any] = {"memory_format": torch.channels_last} if protocol.channels_last else {}
         self.notes: dict[str, float] = {}
         self._randomness: dict[str, Any] = {}
         with kept_randomness():
@@ -131,7 +132,7 @@ class _Training:
                 bottleneck=protocol.bottleneck,
                 dropout=protocol.dropout,
                 example=example,
-            ).to(protocol.device)
+            ).to(protocol.device, **self._layout)
             objective = _built(method.recipe, self.model.width, len(task.classes), protocol.steps, method.options)
             self.objective = objective.to(protocol.device)
             self.optimizer = _optimizer(self.model, self.objective, protocol)
@@ -141,7 +142,7 @@ class _Training:
             self._randomness = randomness()
         self._pairs = pair_batches(*self.batches)
         self._step = gradient_step(
-            self.model,
+            self._compiled(),
             self.objective,
             self.optimizer,
             forward=protocol.forward,
@@ -149,6 +150,13 @@ class _Training:
             autocast=protocol.autocast,
             scaler=self.scaler,
         )
+
+    def _compiled(self) -> nn.Module:
+        """The model as training calls it; evaluation, where batches have other sizes, calls it as it is."""
+        if self.protocol.compile is None:
+            return self.model
+        compiled: nn.Module = torch.compile(self.model, backend=self.protocol.compile)  # type: ignore[assignment]
+        return compiled
 
     def advance_to(self, step: int) -> Losses:
         """Train until ``step`` steps are done; the mean losses since the last call."""

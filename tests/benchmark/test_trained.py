@@ -13,10 +13,12 @@ import torch
 from dalib.benchmark import Backbone, Protocol, scenarios, trained
 from dalib.benchmark.identity import describe
 from dalib.benchmark.trained import _Training
+from dalib.data import arrays
 from dalib.losses import CORALLoss
 from dalib.methods import RECIPES, dan, dann, importance_weighted, source_only
 from dalib.objective import Align, Objective, source_cross_entropy
 from dalib.training import joint_forward
+from dalib.training.backbones import small_cnn
 from dalib.weights import DomainClassifierWeights
 
 SMALL = Protocol(bottleneck=8, steps=12, batch_size=16, checkpoints=3, dropout=0.2)
@@ -217,3 +219,32 @@ def test_training_on_cuda(scenario, autocast):
     for checkpoint in trained(dann, protocol)(task, 0):
         assert checkpoint.predict(task.target).logits.device.type == "cpu"
         assert all(math.isfinite(value) for value in checkpoint.losses.values())
+
+
+def test_layout_and_compilation_change_no_result_beyond_rounding():
+    draw = np.random.default_rng(0)
+    rows = {name: (draw.normal(size=(24, 3, 16, 16)), np.arange(24) % 3) for name in "AB"}
+    pair = scenarios(arrays(rows))[0]
+    task = pair.task(pair.split(seed=0))
+    found = []
+    for speed in ({}, {"channels_last": True}, {"compile": "aot_eager"}):
+        protocol = Protocol(
+            backbone=Backbone("small_cnn", small_cnn), bottleneck=8, steps=3, batch_size=8, checkpoints=1, **speed
+        )
+        (last,) = trained(dan, protocol)(task, 0)
+        found.append(last.predict(task.target).logits)
+        assert set(protocol.describe()) - set(Protocol().describe()) == set(speed)
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("option", "error", "message"),
+    [
+        ({"channels_last": "yes"}, TypeError, "channels_last must be True or False, got 'yes'"),
+        ({"compile": "inducter"}, ValueError, "compile must be None or one of .*inductor.*, got 'inducter'"),
+    ],
+)
+def test_wrong_speed_options(option, error, message):
+    with pytest.raises(error, match=message):
+        Protocol(**option)
