@@ -8,8 +8,9 @@ from dalib.benchmark.extraction import Extracted, extract_features
 from dalib.benchmark.group import groups
 from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
-from dalib.benchmark.run import SCORES, Score, run
+from dalib.benchmark.run import run
 from dalib.benchmark.scenario import Scenario, Split, scenarios
+from dalib.benchmark.scores import SCORES, Score
 from dalib.benchmark.search import Search, Trial, grid_search, optuna_search
 from dalib.benchmark.select import select
 from dalib.benchmark.table import table

@@ -84,6 +84,7 @@ def evaluate(checkpoint: Checkpoint, task: Task) -> Evaluation:
         if held_out is None or task.source_held_out_labels is None
         else _labelled(_predicted(checkpoint, held_out, task, "source_held_out"), task.source_held_out_labels),
         predict=checkpoint.predict,
+        target_inputs=task.target,
     )
 
 

@@ -14,8 +14,9 @@ import torch
 from dalib import _checks
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.record import Run, file_stem, finished_run
-from dalib.benchmark.run import SCORES, Score, run, run_key
+from dalib.benchmark.run import run, run_key
 from dalib.benchmark.scenario import Scenario, check_holdout
+from dalib.benchmark.scores import SCORES, Score
 from dalib.benchmark.target_supervised import TargetSupervised
 
 _MOST_SEEDS = 10_000

@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,31 +21,11 @@ from dalib.benchmark.environment import environment
 from dalib.benchmark.pictured import save_features
 from dalib.benchmark.record import SCHEMA, Run, file_stem, finished_run
 from dalib.benchmark.scenario import Scenario
+from dalib.benchmark.scores import DESCRIPTIONS, SCORES, Score
 from dalib.benchmark.target_supervised import TargetSupervised, labelled_scenario
 from dalib.benchmark.task import Task
 from dalib.benchmark.unfinished import Progressed, Unfinished
 from dalib.evaluation import Evaluation
-from dalib.validators import (
-    coral_distance,
-    entropy_score,
-    information_maximization_score,
-    mmd_distance,
-    source_accuracy_score,
-)
-
-Score = Callable[[Evaluation], float]
-"""A checkpoint's outputs -> float; a score is maximised and never sees target labels."""
-
-SCORES: Mapping[str, Score] = MappingProxyType(
-    {
-        "source_accuracy": source_accuracy_score,
-        "entropy": entropy_score,
-        "information_maximization": information_maximization_score,
-    }
-)
-"""Validators that every checkpoint is scored with unless others are asked for."""
-
-_DESCRIPTIONS: Mapping[str, Score] = MappingProxyType({"mmd": mmd_distance, "coral": coral_distance})
 
 
 def run(
@@ -211,14 +190,16 @@ def _scored(
     checkpoint: Checkpoint, evaluation: Evaluation, labels: torch.Tensor, scores: Mapping[str, Score]
 ) -> dict[str, Any]:
     target = evaluation.target
-    finite = bool(torch.isfinite(target.features).all() and torch.isfinite(target.logits).all())
+    parts = (evaluation.source, target, evaluation.source_held_out)
+    tensors = (tensor for part in parts if part is not None for tensor in (part.features, part.logits))
+    finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
     accuracy, class_accuracy = accuracies(target.logits.argmax(dim=1).numpy(), labels.numpy())
     return {
         "step": checkpoint.step,
         "accuracy": accuracy,
         "class_accuracy": class_accuracy,
         "scores": {name: _number(score(evaluation)) if finite else None for name, score in scores.items()},
-        "descriptions": {name: _number(f(evaluation)) if finite else None for name, f in _DESCRIPTIONS.items()},
+        "descriptions": {name: _number(f(evaluation)) if finite else None for name, f in DESCRIPTIONS.items()},
         "losses": {name: _number(value) for name, value in checkpoint.losses.items()},
         "notes": {name: _number(value) for name, value in checkpoint.notes.items()},
     }

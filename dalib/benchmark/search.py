@@ -10,8 +10,8 @@ from typing import Any
 from dalib import _checks
 from dalib.benchmark.engine import benchmark
 from dalib.benchmark.record import Run
-from dalib.benchmark.run import SCORES, Score
 from dalib.benchmark.scenario import Scenario
+from dalib.benchmark.scores import SCORES, Score
 from dalib.benchmark.select import LAST, ORACLE, select
 from dalib.benchmark.trained import Trained
 

@@ -52,7 +52,10 @@ def guarded(score: Score, *, max_share: float = 0.5) -> Score:
         raise TypeError(f"max_share must be a number, got {type(max_share).__name__}")
     if not 0 < max_share < 1:
         raise ValueError(f"max_share must lie between 0 and 1, got {max_share:g}")
-    return partial(_unless_collapsed, score=score, max_share=float(max_share))
+    made = partial(_unless_collapsed, score=score, max_share=float(max_share))
+    about = (score.__doc__ or "A score").strip().splitlines()[0].rstrip(".")
+    made.__doc__ = f"{about}; never picked where one class has more than {max_share:.0%} of the target."
+    return made
 
 
 def _unless_collapsed(evaluation: Evaluation, *, score: Score, max_share: float) -> float:

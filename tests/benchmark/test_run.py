@@ -49,7 +49,7 @@ def test_a_run_records_every_score_and_the_accuracy_of_every_checkpoint(scenario
     assert last["accuracy"] > first["accuracy"]  # the domains differ by a shift of 1.5
     for checkpoint in done.checkpoints:
         assert set(checkpoint["scores"]) == set(SCORES)
-        assert set(checkpoint["descriptions"]) == {"mmd", "coral"}
+        assert set(checkpoint["descriptions"]) == {"mmd", "coral", "proxy_a"}
     assert first["losses"]["gap"] == 0.0
     # the accuracy is that of the target's labels, computed here from the domains alone
     labels = scenario.target.labels
