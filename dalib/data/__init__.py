@@ -3,9 +3,11 @@
 from dalib.data.amazon_reviews import amazon_reviews
 from dalib.data.arrays import arrays
 from dalib.data.batches import RowBatches, row_batches
+from dalib.data.datasets import datasets
 from dalib.data.digits import digits
 from dalib.data.digits_jda import digits_jda
 from dalib.data.domain import Domain, DomainSet, Inputs, TensorInputs, select_rows
+from dalib.data.duplicates import duplicates
 from dalib.data.feature_file import feature_file
 from dalib.data.image_folder import image_folder
 from dalib.data.image_list import image_list
@@ -25,6 +27,7 @@ from dalib.data.known_sets import MANIFESTS
 from dalib.data.manifest import Manifest
 from dalib.data.office_caltech_surf import office_caltech_surf
 from dalib.data.pictograms import pictograms
+from dalib.data.table_file import table_file
 from dalib.data.transforms import ImageTransform
 from dalib.data.weighted import with_weights
 from dalib.data.wisdm import wisdm
@@ -42,10 +45,12 @@ __all__ = [
     "adaptiope",
     "amazon_reviews",
     "arrays",
+    "datasets",
     "digits",
     "digits_jda",
     "domainnet",
     "domainnet126",
+    "duplicates",
     "feature_file",
     "image_clef_da",
     "image_folder",
@@ -58,6 +63,7 @@ __all__ = [
     "pictograms",
     "row_batches",
     "select_rows",
+    "table_file",
     "visda2017",
     "wisdm",
     "with_weights",

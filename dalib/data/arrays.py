@@ -40,21 +40,39 @@ def arrays(
     """
     if not isinstance(domains, Mapping):
         raise TypeError(f"domains must be a mapping from names to (inputs, labels), got {type(domains).__name__}")
-    labels: dict[str, NDArray[Any]] = {}
+    labels: dict[str, Any] = {}
     for key, pair in domains.items():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(f"domains[{key!r}] must be a pair (inputs, labels), got {type(pair).__name__}")
-        labels[key] = _labels(pair[1], key)
+        labels[key] = pair[1]
+    names, indices = class_indices(labels, classes)
+    built = {
+        key: Domain(key, TensorInputs(_float32(inputs, key)), indices[key], names)
+        for key, (inputs, _) in domains.items()
+    }
+    return DomainSet(name, built, "arrays in memory")
+
+
+def class_indices(
+    labels: Mapping[str, Any], classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
+    """The classes, and the positions in them of the labels of every domain.
+
+    Args:
+        labels: Integers or strings, by domain.
+        classes: Names of the classes, or None for the sorted values of the labels.
+
+    Raises:
+        TypeError: If labels are neither integers nor strings, or ``classes`` is no sequence of names.
+        ValueError: If the domains differ in their values and ``classes`` is None, or a label is no class.
+    """
+    checked = {key: _labels(own, key) for key, own in labels.items()}
     if classes is None:
-        classes = _shared_values(labels)
-        labels = {key: own.astype(str) for key, own in labels.items()}
+        classes = _shared_values(checked)
+        checked = {key: own.astype(str) for key, own in checked.items()}
     elif isinstance(classes, str) or not isinstance(classes, Sequence):
         raise TypeError(f"classes must be a sequence of names, got {type(classes).__name__}")
-    built = {}
-    for key, (inputs, _) in domains.items():
-        indices = _positions(labels[key], classes, key)
-        built[key] = Domain(key, TensorInputs(_float32(inputs, key)), indices, tuple(classes))
-    return DomainSet(name, built, "arrays in memory")
+    return tuple(classes), {key: _positions(own, classes, key) for key, own in checked.items()}
 
 
 def _labels(labels: Any, key: str) -> NDArray[Any]:

@@ -10,19 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dalib.data._matlab import matlab_arrays, matlab_column
 from dalib.data.arrays import arrays
 from dalib.data.domain import DomainSet
 
 
 def feature_file(path: str | Path, *, name: str | None = None) -> DomainSet:
-    """Read a ``.npz`` file that holds ``<domain>_x`` and ``<domain>_y`` for every domain, and ``classes``.
+    """Read a ``.npz`` or ``.mat`` file that holds ``<domain>_x`` and ``<domain>_y`` of every domain, and ``classes``.
 
-    Such a file is written by ``np.savez(path, amazon_x=..., amazon_y=..., webcam_x=..., webcam_y=..., classes=...)``.
-    Pickled objects in it are never read, so a file from a stranger cannot run code.
+    Such a file is written by ``np.savez(path, amazon_x=..., amazon_y=..., webcam_x=..., webcam_y=..., classes=...)``,
+    or in MATLAB by ``save`` with variables of these names. Pickled objects are never read, so a file from a stranger
+    cannot run code. Tables in ``.csv`` and ``.parquet`` are read by :func:`~dalib.data.table_file`.
 
     Args:
         path: The file. ``<domain>_x``: numbers of shape ``(n, ...)``, read as float32. ``<domain>_y``: integers of
-            shape ``(n,)``, positions in ``classes``. ``classes``: strings of shape ``(c,)``. Other keys are ignored.
+            shape ``(n,)``, positions in ``classes`` from 0 (in ``.mat`` a column or row of them, from 0 too).
+            ``classes``: strings of shape ``(c,)``. Other keys are ignored.
         name: Name of the set. Default: the file's name without its ending.
 
     Returns:
@@ -42,7 +45,7 @@ def feature_file(path: str | Path, *, name: str | None = None) -> DomainSet:
         ('tiny', ['shop', 'desk'], ('mug', 'pen'))
     """
     path = Path(path)
-    content = _content(path)
+    content = _matlab(path) if path.suffix.lower() == ".mat" else _content(path)
     domains = _domain_names(content, path)
     classes = content["classes"]
     if classes.dtype.kind != "U" or classes.ndim != 1:
@@ -63,8 +66,10 @@ def feature_file(path: str | Path, *, name: str | None = None) -> DomainSet:
 def _content(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise FileNotFoundError(
-            f"path must be a .npz file, got {path}, which is {'a folder' if path.is_dir() else 'not there'}"
+            f"path must be a .npz or .mat file, got {path}, which is {'a folder' if path.is_dir() else 'not there'}"
         )
+    if path.suffix.lower() in (".csv", ".parquet"):
+        raise ValueError(f"path must be a .npz or .mat file, got {path}; read it with table_file")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"path must be a .npz file written by numpy.savez, got {path}, which is no such archive")
     key = ""
@@ -76,6 +81,16 @@ def _content(path: Path) -> dict[str, NDArray[Any]]:
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = "pickled objects, which are not read" if "allow_pickle" in str(error) else str(error)
         raise ValueError(f"path must be a readable .npz file, got {path}, broken at key {key!r}: {reason}") from error
+    return content
+
+
+def _matlab(path: Path) -> dict[str, NDArray[Any]]:
+    content = matlab_arrays(path)
+    for key, value in content.items():
+        if key.endswith("_y") and value.dtype.kind != "U":
+            content[key] = matlab_column(value, f"{key} in {path}")
+        elif key == "classes" and value.dtype.kind == "U":
+            content[key] = np.char.rstrip(value.reshape(-1))  # MATLAB fills texts up to one length
     return content
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,23 +89,42 @@ class ImageFiles:
         return torch.stack([self._picture(self.paths[k], training, generator) for k in chosen])
 
     def fingerprint(self) -> str:
-        """SHA-256 of the bytes of all files, in order, and of the transform; reads every file once."""
+        """SHA-256 of the bytes of all files, in order, and of the transform; reads every file once.
+
+        Raises:
+            ValueError: If a file is empty or a picture that is cut off; it is named, before any training.
+        """
         if self._content is None:
             with ThreadPoolExecutor(8) as pool:
-                digests = pool.map(lambda path: hashlib.sha256(path.read_bytes()).hexdigest(), self.paths)
+                digests = pool.map(_digest, self.paths)
                 self._content = hashlib.sha256("\n".join(digests).encode()).hexdigest()
         return hashlib.sha256(f"{self._content} {self.transform}".encode()).hexdigest()
 
     def _picture(self, path: Path, training: bool, generator: torch.Generator | None) -> Tensor:
-        pillow = _pillow()
-        try:
-            with pillow.open(path) as image:
-                image.load()
-        except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
-            raise ValueError(
-                f"paths must be readable images, got {path}: {error}; replace or remove the file"
-            ) from error
-        return self.transform(image, training=training, generator=generator)
+        return self.transform(_decoded(path), training=training, generator=generator)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file that is a whole picture; only files that look cut off are decoded to make sure."""
+    content = path.read_bytes()
+    whole = bool(content)
+    if content[:2] == b"\xff\xd8":  # JPEG: the marker FF D9 ends it, after the last scan, which starts with FF DA
+        whole = content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
+    elif content[:8] == b"\x89PNG\r\n\x1a\n":
+        whole = b"IEND" in content[-4096:]
+    if not whole:
+        _decoded(path)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _decoded(path: Path) -> Any:
+    pillow = _pillow()
+    try:
+        with pillow.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+        raise ValueError(f"paths must be readable images, got {path}: {error}; replace or remove the file") from error
+    return image
 
 
 def _checked(transform: ImageTransform) -> ImageTransform:

@@ -1,0 +1,162 @@
+"""Domains from one table: a row of numbers, a domain and a class a line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dalib.data.arrays import arrays
+from dalib.data.domain import DomainSet
+
+
+def table_file(
+    path: str | Path,
+    *,
+    domain: str = "domain",
+    label: str = "label",
+    classes: Sequence[str] | None = None,
+    name: str | None = None,
+) -> DomainSet:
+    r"""Read a ``.csv`` or ``.parquet`` file in which one column names the domain, one the class, and all others are numbers.
+
+    Args:
+        path: The file. CSV: text in UTF-8, commas, a first line with the names of the columns. Parquet: read by pandas.
+        domain: Name of the column with the domain of every row.
+        label: Name of the column with the class of every row, whole numbers or texts.
+        classes: Names of the classes; a domain may then lack some. Default: the values in the column, sorted, which
+            must be the same in every domain.
+        name: Name of the set. Default: the file's name without its ending.
+
+    Returns:
+        The :class:`~dalib.data.DomainSet`, domains in the order of their first row.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If the file is of Parquet and pandas, or what it needs for that, is not installed.
+        ValueError: If the file cannot be read, a column is missing, or a cell is no finite number.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "tiny.csv")
+        ...     _ = file.write_text("domain,width,label\nshop,1,mug\nshop,2,pen\ndesk,3,pen\ndesk,5,mug\n")
+        ...     tiny = table_file(file)
+        >>> tiny.classes, tiny.domains["desk"].inputs.tensor.tolist()
+        (('mug', 'pen'), [[3.0], [5.0]])
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"path must be a .csv or .parquet file, got {path}, which is {'a folder' if path.is_dir() else 'not there'}"
+        )
+    endings = {".csv": _csv, ".parquet": _parquet}
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"path must end in .csv or .parquet, got {path}; read .npz and .mat files with feature_file")
+    columns = endings[path.suffix.lower()](path)
+    for wanted, argument in ((domain, "domain"), (label, "label")):
+        if wanted not in columns:
+            raise ValueError(f"{path} must have a column {wanted!r}, got {_some(columns)}; name it with {argument}=")
+    features = [column for column in columns if column not in (domain, label)]
+    if not features:
+        raise ValueError(f"{path} must have columns of numbers beside {domain!r} and {label!r}, got none")
+    names = _texts(columns[domain], domain, path)
+    x = np.column_stack([_numbers(columns[column], column, path) for column in features])
+    y = _labels(columns[label], label, path)
+    domains = {str(key): (x[names == key], y[names == key]) for key in dict.fromkeys(names.tolist())}
+    try:
+        as_names = y.astype(str) if classes is not None else y
+        domains = {key: (x[names == key], as_names[names == key]) for key in domains}
+        read = arrays(domains, classes=classes, name=path.stem if name is None else name)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not usable: {error}") from error
+    return DomainSet(read.name, read.domains, f"features from {path.name}")
+
+
+def _csv(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            names = next(lines, [])
+            rows = []
+            for row in lines:
+                if row and len(row) != len(names):
+                    raise ValueError(
+                        f"{path}, line {lines.line_num} must have {len(names)} values as the first line has, "
+                        f"got {len(row)}"
+                    )
+                if row:
+                    rows.append(row)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be text in UTF-8, got byte 0x{error.object[error.start]:02x}") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {lines.line_num} must be CSV: {error}") from error
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path} must name every column once in its first line, got {_some(names)}")
+    if not rows:
+        raise ValueError(f"{path} must have a first line with the names of the columns, and rows below it, got none")
+    return dict(zip(names, np.array(rows, dtype=str).T, strict=True))
+
+
+def _parquet(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("reading Parquet needs pandas: pip install pandas pyarrow") from error
+    try:
+        frame = pandas.read_parquet(path)
+    except ImportError as error:
+        raise ImportError("reading Parquet needs pyarrow beside pandas: pip install pyarrow") from error
+    except Exception as error:  # a damaged file can break the parser anywhere
+        raise ValueError(f"{path} must be a readable file of Parquet: {error}") from error
+    if not len(frame):
+        raise ValueError(f"{path} must have rows, got none")
+    return {str(column): frame[column].to_numpy() for column in frame.columns}
+
+
+def _texts(column: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
+    texts = np.array([str(cell) if _given(cell) else "" for cell in column.tolist()])
+    if (texts == "").any():
+        raise ValueError(
+            f"column {name!r} of {path} must have a value in every row, got none in row {_first(texts == '')}"
+        )
+    return texts
+
+
+def _given(cell: object) -> bool:
+    """Whether a cell of Parquet holds something: None and NaN stand for nothing."""
+    return cell is not None and cell == cell
+
+
+def _labels(column: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
+    """Whole numbers if all cells are, as numbers, so that 10 comes after 9; else texts."""
+    texts = _texts(column, name, path)
+    if all(text.removeprefix("-").isdecimal() for text in texts.tolist()):
+        return texts.astype(np.int64)
+    if column.dtype.kind == "f":
+        raise ValueError(f"column {name!r} of {path} must hold whole numbers or texts, got numbers with fractions")
+    return texts
+
+
+def _numbers(column: NDArray[Any], name: str, path: Path) -> NDArray[np.float64]:
+    try:
+        values = np.asarray(column).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"column {name!r} of {path} must hold numbers: {error}") from error
+    bad = ~np.isfinite(values)
+    if bad.any():
+        raise ValueError(f"column {name!r} of {path} must be finite, got {column[bad][0]} in row {_first(bad)}")
+    return values
+
+
+def _first(where: NDArray[np.bool_]) -> int:
+    return int(np.flatnonzero(where)[0]) + 1
+
+
+def _some(names: Any) -> str:
+    every = [repr(name) for name in names]
+    return ", ".join(every[:6]) + (", ..." if len(every) > 6 else "")

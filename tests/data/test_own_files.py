@@ -1,0 +1,308 @@
+"""Readers of one's own data: tables, MATLAB files, data sets of torch; duplicates; files that are cut off."""
+
+import sys
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from torch.utils.data import TensorDataset
+
+from dalib.data import (
+    Domain,
+    DomainSet,
+    ImageFiles,
+    arrays,
+    datasets,
+    duplicates,
+    feature_file,
+    image_list,
+    row_batches,
+    table_file,
+)
+
+PIL = pytest.importorskip("PIL.Image", reason="needs Pillow")
+X = np.eye(2)
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_a_table_of_text_and_one_of_numbers(tmp_path):
+    text = 'width,"the domain",height,kind\n1,"shop, old",2e0,pen\n3,desk,4,mug\n\n5,"shop, old",-6,mug\n7,desk,8,pen\n'
+    read = table_file(write(tmp_path / "a.csv", text), domain="the domain", label="kind", name="mine")
+    assert (read.name, list(read.domains), read.classes) == ("mine", ["shop, old", "desk"], ("mug", "pen"))
+    assert read.domains["shop, old"].inputs.tensor.tolist() == [[1, 2], [5, -6]]
+    assert read.domains["shop, old"].labels.tolist() == [1, 0]
+    numbered = "domain,label,x\n" + "".join(f"{d},{k},{k}\n" for d in "ab" for k in (10, 9, -1))
+    assert table_file(write(tmp_path / "b.CSV", numbered)).classes == ("-1", "9", "10")
+    named = table_file(tmp_path / "b.CSV", classes=["9", "10", "-1", "7"])
+    assert named.domains["a"].labels.tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", {}, "must have a first line with the names of the columns"),
+        ("domain,label,x\n", {}, "and rows below it, got none"),
+        ("domain,label,x\na,0,1\nb,0\n", {}, "line 3 must have 3 values as the first line has, got 2"),
+        ("domain,label,x,x\na,0,1,1\n", {}, "every column once .* got 'domain', 'label', 'x', 'x'"),
+        ("place,label,x\na,0,1\n", {}, "must have a column 'domain', got 'place', 'label', 'x'; name it with domain="),
+        ("domain,kind,x\na,0,1\n", {}, "must have a column 'label', .* name it with label="),
+        ("domain,label\na,0\n", {}, "columns of numbers beside"),
+        ("domain,label,x\na,0,one\n", {}, "column 'x' of .* must hold numbers: .*'one'"),
+        ("domain,label,x\na,0,1\na,1,nan\n", {}, "column 'x' of .* must be finite, got nan in row 2"),
+        ("domain,label,x\na,0,\n", {}, "column 'x' of .* must hold numbers"),
+        ("domain,label,x\na,,1\n", {}, "column 'label' of .* a value in every row, got none in row 1"),
+        (",label,x\na,0,1\n", {"domain": "place"}, "must have a column 'place'"),
+        ("domain,label,x\na,0,1\nb,1,1\n", {}, "not usable: .*a lacks 1; b lacks 0; name all classes"),
+        ("domain,label,x\na,u,1\n", {"classes": ["v"]}, "not usable: labels of domain 'a' must be among the classes"),
+        ('domain,label,x\na,"u"x,1\n', {}, "line 2 must be CSV"),
+        (b"domain,label,x\na,\xff,1\n", {}, "must be text in UTF-8, got byte 0xff"),
+    ],
+)
+def test_errors_of_a_table_name_file_and_place(tmp_path, text, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        table_file(write(tmp_path / "a.csv", text), **options)
+    assert "a.csv" in str(caught.value)
+
+
+def test_other_files_are_sent_to_their_reader(tmp_path):
+    with pytest.raises(FileNotFoundError, match="which is not there"):
+        table_file(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match=r"read \.npz and \.mat files with feature_file"):
+        table_file(write(tmp_path / "a.npz", ""))
+    with pytest.raises(ValueError, match="read it with table_file"):
+        feature_file(write(tmp_path / "a.csv", ""))
+
+
+def test_parquet_where_pandas_can_read_it(tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas", reason="Parquet needs pandas")
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    frame = pandas.DataFrame(
+        {"domain": ["a", "b", "a", "b"], "label": [1, 1, 0, 0], "x": [1.0, 2.0, 3.0, 4.0], "y": [0, 1, 0, 1]}
+    )
+    path = tmp_path / "a.parquet"
+    frame.to_parquet(path)
+    assert table_file(path).domains["b"].inputs.tensor.tolist() == [[2, 1], [4, 1]]
+    assert table_file(path).domains["b"].labels.tolist() == [1, 0]
+    for change, message in [
+        ({"label": [1.5, 1, 0, 0]}, "whole numbers or texts"),
+        ({"label": ["u", None, "u", "u"]}, "got none in row 2"),
+        ({"x": [1, np.nan, 1, 1]}, "must be finite, got nan in row 2"),
+        ({"x": ["1", "u", "1", "1"]}, "must hold numbers"),
+    ]:
+        frame.assign(**change).to_parquet(path)
+        with pytest.raises(ValueError, match=message):
+            table_file(path)
+    frame[:0].to_parquet(path)
+    with pytest.raises(ValueError, match="must have rows, got none"):
+        table_file(path)
+
+
+def test_a_damaged_parquet_file_and_one_without_pandas(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.parquet", "PAR1 and nothing more")
+    with pytest.raises((ValueError, ImportError), match=r"must be a readable file of Parquet|needs pyarrow"):
+        table_file(path)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="reading Parquet needs pandas: pip install pandas pyarrow"):
+        table_file(path)
+
+
+# --- MATLAB -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_matlab_file_of_features(tmp_path):
+    content = {
+        "shop_x": X, "shop_y": np.array([[0.0], [1.0]]), "desk_x": X, "desk_y": np.array([[1, 0]]),
+        "classes": np.array(["mug", "fountain pen"]),
+    }  # fmt: skip
+    scipy.io.savemat(tmp_path / "set.mat", content)
+    read = feature_file(tmp_path / "set.mat")
+    assert read.classes == ("mug", "fountain pen")
+    assert [domain.labels.tolist() for domain in read.domains.values()] == [[0, 1], [1, 0]]
+    scipy.io.savemat(tmp_path / "set.mat", content | {"classes": np.array(["mug", "fountain pen"], dtype=object)})
+    assert feature_file(tmp_path / "set.mat").fingerprint() == read.fingerprint()
+    for change, message in [
+        ({"desk_y": np.array([[1, 2]])}, r"must lie in 0\.\.1, got values in 1\.\.2"),
+        ({"desk_y": np.array([[0.5, 1]])}, "desk_y in .* must be whole numbers"),
+        (
+            {"desk_x": np.array([{"a": 1}, {}], dtype=object)},
+            "desk_x in .* must be numbers or texts, got a MATLAB cell",
+        ),
+        ({"desk_x": {"a": 1}}, "desk_x in .* must be numbers or texts, got a MATLAB structure"),
+        ({"classes": np.array([1, 2])}, "classes in .* must be a vector of strings"),
+    ]:
+        scipy.io.savemat(tmp_path / "set.mat", content | change)
+        with pytest.raises(ValueError, match=message) as caught:
+            feature_file(tmp_path / "set.mat")
+        assert "set.mat" in str(caught.value)
+    scipy.io.savemat(tmp_path / "set.mat", {key: content[key] for key in ("shop_x", "desk_x")})
+    with pytest.raises(ValueError, match="missing: shop_y, desk_y, classes"):
+        feature_file(tmp_path / "set.mat")
+
+
+# --- data sets --------------------------------------------------------------------------------------------------------
+
+
+class Words:
+    """A data set that counts its reads, with labels that are words."""
+
+    def __init__(self, labels, targets=None):
+        self.labels = labels
+        self.reads = 0
+        if targets is not None:
+            self.targets = targets
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, k):
+        self.reads += 1
+        return np.full((2, 3), float(k)), self.labels[k]
+
+
+def test_data_sets_are_read_when_asked_for():
+    shop, desk = Words(["pen", "mug", "pen"]), Words([0, 1, 0], targets=["mug", "pen", "pen"])
+    read = datasets({"shop": shop, "desk": desk})
+    assert read.classes == ("mug", "pen")
+    assert [domain.labels.tolist() for domain in read.domains.values()] == [[1, 0, 1], [0, 1, 1]]
+    assert desk.reads == 2  # the labels came from targets
+    assert read.domains["desk"].inputs.load(np.array([2, 0]))[:, 1, 1].tolist() == [2, 0]
+    assert read.domains["shop"].inputs.fingerprint() == read.domains["desk"].inputs.fingerprint()
+    batches = row_batches(read.domains["shop"].inputs, labels=read.domains["shop"].labels, batch_size=3)
+    assert next(iter(batches)).inputs.shape == (3, 2, 3)
+
+
+def test_data_sets_and_arrays_are_the_same_set():
+    rows, labels = torch.randn(5, 3), torch.tensor([1, 0, 1, 0, 2])
+    given = {"shop": (rows, labels), "desk": (rows + 1, labels)}
+    lazy = datasets({key: TensorDataset(*pair) for key, pair in given.items()}, classes=["a", "b", "c"])
+    ready = arrays(given, classes=["a", "b", "c"])
+    for name in given:
+        assert torch.equal(lazy.domains[name].inputs.load(torch.arange(5)), ready.domains[name].inputs.tensor)
+        assert lazy.domains[name].labels.tolist() == ready.domains[name].labels.tolist()
+
+
+class Noise(Words):
+    def __getitem__(self, k):
+        return torch.rand(2), self.labels[k]
+
+
+class Ragged(Words):
+    def __getitem__(self, k):
+        return torch.zeros(k + 1), self.labels[k]
+
+
+class Holes(Words):
+    def __getitem__(self, k):
+        return torch.tensor([float("nan") if k else 0.0]), self.labels[k]
+
+
+@pytest.mark.parametrize(
+    ("domains", "error", "message"),
+    [
+        ([], TypeError, "domains must be a mapping"),
+        ({"a": iter([])}, TypeError, r"domains\['a'\] must be a map-style data set"),
+        ({"a": []}, ValueError, r"domains\['a'\] must have at least one item"),
+        ({"a": [1, 2]}, TypeError, r"items of domain 'a' must be pairs \(input, label\), got int at 0"),
+        ({"a": [(X, 0.5)]}, TypeError, "labels of domain 'a' must be integers or strings"),
+        ({"a": [("picture", 0)]}, TypeError, "with a tensor or array as input, got str at position 0"),
+        ({"a": Noise([0, 1])}, ValueError, "must be the same at every read"),
+        ({"a": [(X, 0)], "b": [(X, 1)]}, ValueError, "a lacks 1; b lacks 0"),
+    ],
+)
+def test_errors_of_datasets(domains, error, message):
+    with pytest.raises(error, match=message):
+        datasets(domains)
+
+
+def test_errors_while_items_are_read():
+    ragged = datasets({"a": Ragged([0, 1])}).domains["a"].inputs
+    with pytest.raises(ValueError, match=r"must have one shape, got \(1,\) and \(2,\) at position 1"):
+        ragged.load(np.array([0, 1]))
+    with pytest.raises(ValueError, match="must be finite, got NaN or infinity at position 1"):
+        datasets({"a": Holes([0, 1])}).domains["a"].inputs.fingerprint()
+
+
+# --- duplicates -------------------------------------------------------------------------------------------------------
+
+
+def test_duplicates_across_domains_and_within():
+    rows = np.array([[1.0, 2], [3, 4], [1, 2], [0, 0]])
+    both = arrays({"a": (rows, [0, 1, 0, 1]), "b": (np.array([[3.0, 4], [-0.0, 9], [0.0, 9]]), [1, 0, 1])})
+    assert duplicates(both) == [[("a", 1), ("b", 0)]]
+    assert duplicates(both, across_domains=False) == [
+        [("a", 0), ("a", 2)],
+        [("a", 1), ("b", 0)],
+        [("b", 1), ("b", 2)],
+    ]
+    lazy = datasets({"a": TensorDataset(torch.tensor(rows), torch.tensor([0, 1, 0, 1]))})
+    assert duplicates(lazy, across_domains=False) == [[("a", 0), ("a", 2)]]
+    with pytest.raises(TypeError, match="domain_set must be a DomainSet, got list"):
+        duplicates([])
+
+
+def test_duplicates_of_pictures_are_equal_files(tmp_path):
+    for number, value in enumerate((5, 7, 5)):
+        PIL.new("RGB", (4, 4), (value, 0, 0)).save(tmp_path / f"{number}.png")
+    built = {
+        name: Domain(name, ImageFiles(paths, root=tmp_path), np.zeros(len(paths), int), ("x",))
+        for name, paths in {"a": ["0.png", "1.png"], "b": ["2.png"]}.items()
+    }
+    assert duplicates(DomainSet("s", built)) == [[("a", 0), ("b", 0)]]
+
+
+# --- files that are cut off, and lists --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_picture_that_is_cut_off_is_named_before_it_is_needed(tmp_path, ending):
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    path = tmp_path / f"a.{ending}"
+    PIL.fromarray(noise).save(path)
+    files = ImageFiles([path])
+    whole = files.fingerprint()
+    content = path.read_bytes()
+    path.write_bytes(content + b"\xff\xda a trailer")  # what some cameras add does no harm
+    assert ImageFiles([path]).fingerprint() != whole
+    for broken in (content[: len(content) // 2], content[:-200], b""):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=rf"paths must be readable images, got .*a\.{ending}"):
+            ImageFiles([path]).fingerprint()
+        with pytest.raises(ValueError, match=rf"paths must be readable images, got .*a\.{ending}"):
+            ImageFiles([path]).load(np.array([0]))
+
+
+def test_a_list_in_another_encoding_is_named(tmp_path):
+    PIL.new("RGB", (1, 1)).save(tmp_path / "é.png")
+    PIL.new("RGB", (1, 1)).save(tmp_path / "0.png")
+    lines = tmp_path / "l.txt"
+    lines.write_bytes("0.png 0\né.png 0\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"l\.txt, line 2 must be text in UTF-8, got byte 0xe9"):
+        image_list({"a": lines}, root=tmp_path)
+    lines.write_bytes("0.png 0\né.png 0\n".encode("utf-8-sig"))
+    assert len(image_list({"a": lines}, root=tmp_path).domains["a"]) == 2
+
+
+def test_several_lists_a_domain_and_an_order_of_their_own(tmp_path):
+    for label in ("mug", "pen", "ant"):
+        (tmp_path / label).mkdir()
+        PIL.new("RGB", (1, 1)).save(tmp_path / label / "0.png")
+    first, second = tmp_path / "train.txt", tmp_path / "test.txt"
+    first.write_text("pen/0.png 0\nmug/0.png 2\n")
+    second.write_text("ant/0.png 1\n")
+    read = image_list({"a": [first, second]}, root=tmp_path)
+    assert read.classes == ("ant", "mug", "pen")
+    assert read.domains["a"].labels.tolist() == [2, 1, 0]
+    assert image_list({"a": [first, second]}, root=tmp_path, classes=("u", "v", "w")).domains["a"].labels.tolist() == [
+        0,
+        2,
+        1,
+    ]
+    with pytest.raises(ValueError, match=r"lists\['a'\] must name at least one file"):
+        image_list({"a": []}, root=tmp_path)
