@@ -109,7 +109,7 @@ def test_the_bounds_hold():
     capped = KernelMeanMatching(max_weight=2.0, slack=0.0).fit(source, target).optimum_
     assert capped.max() <= 2.0
     assert capped.sum() == pytest.approx(100.0)
-    assert capped.max() == 2.0  # the bound is active: without it some weights are larger
+    assert capped.max() == pytest.approx(2.0, abs=1e-4)  # the bound is active: without it some weights are larger
     assert KernelMeanMatching(slack=0.0).fit(source, target).optimum_.max() > 3.0
 
 
