@@ -1,8 +1,9 @@
 """How long the harness takes for nine methods on six pairs and three seeds of Office-31 features.
 
 ``python -m benchmarks.harness_speed office31_mobilenet_v2.npz`` (two processes, some minutes) writes
-``results/harness_speed.json``: the wall time, and what of it is training, evaluation and the rest. Discriminators are 256 wide, CDAN's map
-is randomized with 1024 entries, both domains share a forward pass; validators are the default ones at five checkpoints a run.
+``results/harness_speed.json``: the wall time, and what of it is training, evaluation and the rest. Discriminators are
+256 wide, CDAN's map is randomized with 1024 entries, both domains share a forward pass; validators are the default ones
+at five checkpoints a run.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def main() -> None:
         name: round(sum(sum(run.seconds.values()) for run in runs if run.method == name) / 18, 2) for name in methods
     }
     record = {
-        "question": "wall seconds of 162 runs (9 methods, 6 pairs, 3 seeds, 1000 steps of 32 + 32 rows), one torch thread a process",
+        "question": "wall seconds of 162 runs (9 methods, 6 pairs, 3 seeds), one torch thread a process",
         "wall_seconds": round(wall, 1),
         "processes": options.jobs,
         "seconds_in_runs": {part: round(value, 1) for part, value in parts.items()},
