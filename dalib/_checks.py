@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _always_check_values = False
 
@@ -75,6 +75,14 @@ def matrix(x: object, name: str, *, min_rows: int = 1) -> None:
     finite(x, name)
 
 
+def refuse_overflow(rows: Tensor) -> None:
+    """Raise: the squared distances of these finite rows are beyond their dtype."""
+    raise ValueError(
+        f"source and target must have squared distances below {torch.finfo(rows.dtype).max:.1g}, the largest "
+        f"{rows.dtype}, got entries up to {float(rows.detach().abs().max()):.1e}; scale the features down or use float64"
+    )
+
+
 def same_kind(source: Tensor, target: Tensor, names: tuple[str, str] = ("source", "target")) -> None:
     """Raise unless both tensors share dtype and device."""
     if source.device != target.device:
@@ -124,6 +132,24 @@ def labels(labels: object, classes: int, rows: Tensor, name: str) -> None:
         raise ValueError(f"{name} must be on {rows.device} like its rows, got {labels.device}")
     if values_are_checked(labels) and labels.numel() and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
         raise ValueError(f"{name} must lie in 0..{classes - 1}, got values in {int(labels.min())}..{int(labels.max())}")
+
+
+def takes(module: nn.Module, width: int, name: str) -> None:
+    """Raise if a plain stack of layers takes another number of features; of other modules torch's own error has to do."""
+    first = next(iter(module), None) if isinstance(module, nn.Sequential) else module
+    if isinstance(first, nn.Linear) and not isinstance(first, nn.LazyLinear) and first.in_features != width:
+        raise ValueError(
+            f"{name} must take the {width} features that it is given, got {first.in_features} inputs; "
+            f"build it for the width of the features"
+        )
+
+
+def one_a_row(made: object, rows: int, name: str) -> Tensor:
+    """What a network made of some rows, as shape ``(rows,)``; raise unless it is one number for each."""
+    if not isinstance(made, Tensor) or made.shape not in ((rows,), (rows, 1)):
+        got = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+        raise ValueError(f"{name} must return one number for each of {rows} rows, got {got}")
+    return made.reshape(rows)
 
 
 def positive(value: float, name: str) -> None:

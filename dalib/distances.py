@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dalib.row_weights import relative
+
 
 def squared_distances(rows: Tensor, others: Tensor | None = None) -> Tensor:
     r"""Squared Euclidean distances between all pairs of rows, from one matrix product.
@@ -61,7 +63,7 @@ def mean_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tensor
     if weights is None:
         mean = rows.mean(dim=0)  # next to nothing, so taking its square away cancels no digits
         return 2 * (rows.square().sum() / len(rows) - mean @ mean).clamp_min(0)
-    shares = weights.detach().to(rows.dtype)
+    shares = relative(weights.detach(), rows.dtype)
     shares = shares / shares.sum()
     rows = rows - shares @ rows
     return 2 * (shares * (rows * rows).sum(dim=1)).sum()
@@ -89,7 +91,7 @@ def median_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tens
     if len(first) == 0:
         return rows.new_zeros(())
     distances, order = squared_distances(rows)[first, second].sort()
-    shares = torch.ones_like(rows[:, 0]) if weights is None else weights.detach().to(rows.dtype)
+    shares = torch.ones_like(rows[:, 0]) if weights is None else relative(weights.detach(), rows.dtype)
     mass = (shares[first] * shares[second])[order].double().cumsum(dim=0)
     return distances[torch.searchsorted(mass, mass[-1:] / 2).clamp_max(len(distances) - 1)].squeeze(0)
 

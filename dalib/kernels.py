@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
+from dalib._bandwidths import SCALES, Rule, gaussian_variances, numbers, scaled
 from dalib.distances import mean_squared_distance, median_squared_distance, roots, squared_distances
 
 __all__ = [
@@ -40,12 +41,6 @@ __all__ = [
 Gram = Callable[..., Tensor]
 """``gram(x, y=None) -> values``: rows ``(..., n, d)`` and ``(..., m, d)`` to ``(..., n, m)``; ``y`` defaults to ``x``."""
 
-Rule = Callable[[Tensor, Tensor | None], Tensor]
-"""``rule(rows, weights) -> squared distance``: the scale of a sample, for bandwidths."""
-
-SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""The default variances of a multi-scale Gaussian kernel, in mean squared distances."""
-
 
 def gaussian_kernel(distances: Tensor, variances: Tensor) -> Tensor:
     r"""Mean of Gaussian kernels :math:`k = \frac1B \sum_b \exp(-\|x - y\|^2 / 2\sigma_b^2)`.
@@ -67,55 +62,15 @@ def gaussian_kernel(distances: Tensor, variances: Tensor) -> Tensor:
     return kernel / len(variances)
 
 
-def gaussian_variances(
-    rows: Tensor, bandwidths: Sequence[float] | Tensor | None, weights: Tensor | None = None
-) -> Tensor:
-    """The squared bandwidths of a multi-scale Gaussian kernel: the given ones, or the default for these rows.
-
-    Args:
-        rows: The pooled sample, shape ``(n, d)``.
-        bandwidths: Kernel widths, each positive; default: the square roots of :data:`SCALES` times the mean squared
-            distance of ``rows``, which has a floor so that equal rows give a kernel of one and not a NaN.
-        weights: One weight a row for the default, shape ``(n,)``.
-
-    Returns:
-        Shape ``(B,)``, outside the graph.
-
-    Raises:
-        ValueError: If there is no bandwidth or one is not positive and finite.
-
-    Example:
-        >>> gaussian_variances(torch.zeros(2, 1), [1.0, 3.0])
-        tensor([1., 9.])
-    """
-    if bandwidths is None:
-        return _scaled(SCALES, mean_squared_distance, rows, weights)
-    widths = torch.as_tensor(bandwidths, dtype=rows.dtype, device=rows.device).detach()
-    if widths.ndim != 1 or len(widths) == 0:
-        raise ValueError(f"bandwidths must be a sequence of at least one number, got shape {tuple(widths.shape)}")
-    if _checks.values_are_checked(widths) and not bool(((widths > 0) & torch.isfinite(widths)).all()):
-        raise ValueError(f"bandwidths must be positive and finite, got {widths.tolist()}")
-    return widths**2
-
-
-def _scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | None) -> Tensor:
-    """Multiples of the scale of a sample; equal rows have none, and get a floor that keeps the kernel at one."""
-    floor = torch.finfo(rows.dtype).tiny ** 0.5
-    return torch.tensor(scales, dtype=rows.dtype, device=rows.device) * rule(rows, weights).clamp_min(floor)
-
-
 class Kernel:
     """What all kernels here share: ``a + b`` is their sum, ``a * b`` their product."""
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
-        """The kernel with the bandwidth of these rows.
+        """The kernel with the bandwidth of these rows: ``gram(x, y=None) -> values``.
 
         Args:
             rows: The pooled sample, shape ``(n, d)``.
             weights: One weight a row for the bandwidth, shape ``(n,)``.
-
-        Returns:
-            ``gram(x, y=None) -> values``.
         """
         raise TypeError(f"{type(self).__name__} must define at(rows, weights), got a kernel without it")
 
@@ -176,6 +131,7 @@ class Gaussian(Kernel):
         scales: Factors of the rule.
 
     Raises:
+        TypeError: If the bandwidths are not numbers.
         ValueError: If there is no bandwidth or scale, or one is not positive and finite.
 
     Example:
@@ -190,7 +146,9 @@ class Gaussian(Kernel):
 
     def __post_init__(self) -> None:
         if self.bandwidths is not None:
-            gaussian_variances(torch.empty(0, 1), self.bandwidths)
+            if not isinstance(self.bandwidths, Tensor):
+                object.__setattr__(self, "bandwidths", numbers(self.bandwidths))
+            gaussian_variances(torch.empty(0, 1, dtype=torch.float64), self.bandwidths)
         if len(self.scales) == 0:
             raise ValueError("scales must be a sequence of at least one number, got none")
         for scale in self.scales:
@@ -200,7 +158,7 @@ class Gaussian(Kernel):
         """The squared bandwidths for these rows, shape ``(B,)``, outside the graph."""
         if self.bandwidths is not None:
             return gaussian_variances(rows, self.bandwidths)
-        return _scaled(self.scales, self.rule, rows, weights)
+        return scaled(self.scales, self.rule, rows, weights)
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel with the bandwidths of these rows."""
@@ -219,10 +177,8 @@ class _OneBandwidth(Kernel):
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel with the bandwidth of these rows."""
-        if self.bandwidth is None:
-            variance = _scaled((1.0,), self.rule, rows, weights)[0]
-        else:
-            variance = rows.new_tensor(self.bandwidth) ** 2
+        given = self.bandwidth
+        variance = scaled((1.0,), self.rule, rows, weights)[0] if given is None else rows.new_tensor(given) ** 2
         return lambda x, y=None: self._of(squared_distances(x, y), variance)
 
     def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
@@ -331,7 +287,7 @@ def chosen(kernel: Kernel | None, bandwidths: Sequence[float] | Tensor | None) -
 
     Example:
         >>> chosen(None, [1.0]).bandwidths
-        [1.0]
+        (1.0,)
     """
     if kernel is None:
         return Gaussian(bandwidths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from dalib import _checks
@@ -29,5 +30,15 @@ def shares(rows: Tensor, weights: Tensor | None, name: str) -> Tensor:
     if weights is None:
         return rows.new_full(rows.shape[:1], 1 / rows.shape[0])
     _checks.row_weights(weights, rows, name)
-    weights = weights.to(rows.dtype)
+    weights = relative(weights, rows.dtype)
     return weights / weights.sum()
+
+
+def relative(weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """The weights in units of the largest, in another dtype: none overflows there, nor does their sum.
+
+    Example:
+        >>> relative(torch.tensor([3e38, 1.5e38]), torch.float16)
+        tensor([1.0000, 0.5000], dtype=torch.float16)
+    """
+    return (weights / weights.detach().amax()).to(dtype)

@@ -13,7 +13,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dalib"
 # in the rooms that build one thing together; a private file (``_name.py``) is the cellar of its room.
 FLOORS = [
     {"_checks", "_precision"},
-    {"row_weights", "distances", "schedules", "outputs"},
+    {"row_weights", "schedules", "outputs"},
+    {"distances"},
+    {"_bandwidths"},
     {"kernels"},
     {"reversal", "conditioning", "evaluation", "metrics"},
     {"losses", "weights", "shallow", "transfer"},

@@ -84,6 +84,7 @@ def kernel_form(
         Scalar tensor.
 
     Raises:
+        ValueError: If squared distances are beyond the dtype of the layers, where values are checked.
         RuntimeError: In a second derivative with more than :data:`TWICE_DIFFERENTIABLE_UP_TO` rows.
 
     Example:
@@ -98,6 +99,8 @@ def kernel_form(
         return _value(layers, variances, powers, weights, mixing)
     wants_gradient = torch.is_grad_enabled() and any(_may_require_gradient(x) for x in (*layers, weights))
     value: Tensor = _KernelForm.apply(powers, wants_gradient, mixing, weights, *layers, *variances)[0]  # type: ignore[no-untyped-call]
+    if _checks.values_are_checked(value) and not math.isfinite(value.detach()):
+        _checks.refuse_overflow(max(layers, key=lambda rows: float(rows.detach().abs().max())))
     return value
 
 

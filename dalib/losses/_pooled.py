@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dalib import _checks
-from dalib.row_weights import shares
+from dalib.row_weights import relative, shares
 
 
 class Pooled(NamedTuple):
@@ -21,7 +22,8 @@ class Pooled(NamedTuple):
     target: Tensor
     """Same for the target rows, shape ``(m,)``."""
     weights: Tensor | None
-    """The weights as given, shape ``(n + m,)``: what a row counts in the pooled sample; ``None`` for all one."""
+    """What a row counts in the pooled sample, shape ``(n + m,)``: the weights as given, in units of the largest; ``None``
+    for all one."""
 
     @property
     def signs(self) -> Tensor:
@@ -41,16 +43,34 @@ def pool(
     _checks.two_samples(source, target, min_rows=min_rows)
     source_shares = shares(source, source_weights, "source_weights")
     target_shares = shares(target, target_weights, "target_weights")
-    given: Tensor | None = None
-    if source_weights is not None or target_weights is not None:
-        parts = ((source, source_weights), (target, target_weights))
-        given = torch.cat(
-            [rows.new_ones(len(rows)) if weights is None else weights.to(rows.dtype) for rows, weights in parts]
-        )
-    return Pooled(torch.cat([source, target]), source_shares, target_shares, given)
+    return Pooled(
+        torch.cat([source, target]),
+        source_shares,
+        target_shares,
+        _given(source, target, source_weights, target_weights),
+    )
+
+
+def _given(
+    source: Tensor, target: Tensor, source_weights: Tensor | None, target_weights: Tensor | None
+) -> Tensor | None:
+    parts = ((source, source_weights), (target, target_weights))
+    dtypes = [weights.dtype for _, weights in parts if weights is not None]
+    if not dtypes:
+        return None
+    widest = functools.reduce(torch.promote_types, dtypes)
+    given = [rows.new_ones(len(rows)) if weights is None else weights for rows, weights in parts]
+    return relative(torch.cat([each.to(widest) for each in given]), source.dtype)
 
 
 def refuse_one_row(row_shares: Tensor, weights: Tensor | None, name: str) -> None:
     """Raise unless two weights are positive, where values are checked: an unbiased estimate needs two rows."""
-    if weights is not None and _checks.values_are_checked(weights) and int((row_shares > 0).sum()) < 2:
-        raise ValueError(f"{name} must have at least two positive entries, got {int((row_shares > 0).sum())}")
+    if weights is None or not _checks.values_are_checked(weights):
+        return
+    if int((weights > 0).sum()) < 2:
+        raise ValueError(f"{name} must have at least two positive entries, got {int((weights > 0).sum())}")
+    if not bool(row_shares @ row_shares < 1):
+        raise ValueError(
+            f"{name} must have two entries that {row_shares.dtype} tells from zero beside their sum, got one; "
+            f"even them out or use float64 features"
+        )

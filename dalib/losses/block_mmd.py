@@ -118,7 +118,7 @@ class BlockMMDLoss(nn.Module):
         if block_size is not None:
             _checks.at_least(block_size, 2, "block_size")
         self.block_size = block_size
-        self.kernel = chosen(kernel, None if bandwidths is None else tuple(float(width) for width in bandwidths))
+        self.kernel = chosen(kernel, bandwidths)
 
     def forward(
         self,

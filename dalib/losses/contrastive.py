@@ -101,7 +101,7 @@ class ContrastiveDomainLoss(nn.Module):
         super().__init__()
         _checks.at_least(classes, 1, "classes")
         self.classes = classes
-        self.bandwidths = Gaussian(None if bandwidths is None else tuple(map(float, bandwidths))).bandwidths
+        self.bandwidths = Gaussian(bandwidths).bandwidths
 
     def forward(
         self,

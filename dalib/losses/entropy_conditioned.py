@@ -13,6 +13,7 @@ from dalib._precision import float32_island
 from dalib.conditioning import multilinear
 from dalib.outputs import Outputs
 from dalib.reversal import GradientReversal, reverse_gradient
+from dalib.row_weights import relative
 from dalib.schedules import Schedule
 
 
@@ -76,17 +77,15 @@ class EntropyConditionedLoss(nn.Module):
         target_weights: Tensor | None = None,
     ) -> Tensor:
         """The loss of the outputs of two domains; row weights multiply the certainty weights."""
-        rows = len(source.features)
-        logits = self.discriminator(self.reversal(torch.cat([self.on(source), self.on(target)])))
-        if logits.shape not in ((rows + len(target.features),), (rows + len(target.features), 1)):
-            raise ValueError(
-                f"discriminator must return one logit for each of {rows + len(target.features)} rows, "
-                f"got shape {tuple(logits.shape)}"
-            )
-        logits = logits.flatten()
+        first, second = self.on(source), self.on(target)
+        _checks.two_samples(first, second)
+        _checks.takes(self.discriminator, first.shape[1], "discriminator")
+        rows = len(first)
+        logits = self.discriminator(self.reversal(torch.cat([first, second])))
+        logits = _checks.one_a_row(logits, rows + len(second), "discriminator")
         strength = self.reversal.strength()
-        first = _weighted(-logits[:rows], source.logits, strength, source_weights, "source_weights")
-        return (first + _weighted(logits[rows:], target.logits, strength, target_weights, "target_weights")) / 2
+        loss = _weighted(-logits[:rows], source.logits, strength, source_weights, "source_weights")
+        return (loss + _weighted(logits[rows:], target.logits, strength, target_weights, "target_weights")) / 2
 
 
 def _weighted(
@@ -103,6 +102,6 @@ def _certainty_mean(domain_logits: Tensor, class_logits: Tensor, strength: Tenso
     entropy = -(log_probs.exp() * log_probs).sum(dim=1)
     certainty = 1 + torch.exp(-reverse_gradient(entropy, strength))
     if weights is not None:
-        certainty = certainty * weights.to(certainty.dtype)
+        certainty = certainty * relative(weights, certainty.dtype)
     mean: Tensor = (certainty * F.softplus(domain_logits)).sum() / certainty.sum().detach()
     return mean

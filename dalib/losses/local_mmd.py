@@ -111,7 +111,7 @@ class LocalMMDLoss(nn.Module):
 
     def __init__(self, *, bandwidths: Sequence[float] | None = None) -> None:
         super().__init__()
-        self.bandwidths = Gaussian(None if bandwidths is None else tuple(map(float, bandwidths))).bandwidths
+        self.bandwidths = Gaussian(bandwidths).bandwidths
 
     def forward(
         self,

@@ -90,7 +90,7 @@ class MMDLoss(nn.Module):
 
     def __init__(self, *, bandwidths: Sequence[float] | None = None, kernel: Kernel | None = None) -> None:
         super().__init__()
-        self.kernel = chosen(kernel, None if bandwidths is None else tuple(float(width) for width in bandwidths))
+        self.kernel = chosen(kernel, bandwidths)
 
     def forward(
         self,

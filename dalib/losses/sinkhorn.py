@@ -76,7 +76,7 @@ def sinkhorn_loss(
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance must be in [0, 1), got {tolerance:g}")
     if epsilon is None:
-        floor = torch.finfo(source.dtype).tiny ** 0.5
+        floor = torch.finfo(source.dtype).tiny * 2**10
         strength = (RELATIVE_EPSILON * mean_squared_distance(pooled.rows, pooled.weights)).clamp_min(floor)
     else:
         strength = source.new_tensor(epsilon)

@@ -1,0 +1,91 @@
+"""The bandwidths of kernels: as given, or by the scale of the sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from dalib import _checks
+from dalib.distances import mean_squared_distance
+
+Rule = Callable[[Tensor, Tensor | None], Tensor]
+"""``rule(rows, weights) -> squared distance``: the scale of a sample, for bandwidths."""
+
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""The default variances of a multi-scale Gaussian kernel, in mean squared distances."""
+
+
+def gaussian_variances(
+    rows: Tensor, bandwidths: Sequence[float] | Tensor | None, weights: Tensor | None = None
+) -> Tensor:
+    """The squared bandwidths of a multi-scale Gaussian kernel: the given ones, or the default for these rows.
+
+    Args:
+        rows: The pooled sample, shape ``(n, d)``.
+        bandwidths: Kernel widths, each positive; default: the square roots of :data:`SCALES` times the mean squared
+            distance of ``rows``, which has a floor so that equal rows give a kernel of one and not a NaN.
+        weights: One weight a row for the default, shape ``(n,)``.
+
+    Returns:
+        Shape ``(B,)``, outside the graph.
+
+    Raises:
+        TypeError: If the bandwidths are not numbers.
+        ValueError: If there is no bandwidth, or one is not positive and finite or its square is not in the dtype of
+            ``rows``.
+
+    Example:
+        >>> gaussian_variances(torch.zeros(2, 1), [1.0, 3.0])
+        tensor([1., 9.])
+    """
+    if bandwidths is None:
+        return scaled(SCALES, mean_squared_distance, rows, weights)
+    given = bandwidths if isinstance(bandwidths, Tensor) else numbers(bandwidths)
+    widths = torch.as_tensor(given, dtype=rows.dtype, device=rows.device).detach()
+    if widths.ndim != 1 or len(widths) == 0:
+        raise ValueError(f"bandwidths must be a sequence of at least one number, got shape {tuple(widths.shape)}")
+    variances = widths**2
+    if _checks.values_are_checked(widths):
+        if not bool(((widths > 0) & torch.isfinite(widths)).all()):
+            raise ValueError(f"bandwidths must be positive and finite, got {widths.tolist()}")
+        if not bool(((variances > 0) & torch.isfinite(variances)).all()):
+            raise ValueError(f"bandwidths must have squares that {rows.dtype} can hold, got {widths.tolist()}")
+    return variances
+
+
+def numbers(bandwidths: object) -> tuple[float, ...]:
+    """The bandwidths as a tuple of floats.
+
+    Raises:
+        TypeError: If they are not a sequence of numbers.
+
+    Example:
+        >>> numbers([1, 2.5])
+        (1.0, 2.5)
+    """
+    try:
+        if isinstance(bandwidths, Sequence) and any(isinstance(width, str) for width in bandwidths):
+            raise TypeError
+        return tuple(float(width) for width in bandwidths)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise TypeError(f"bandwidths must be a sequence of numbers, such as [1.0, 2.0], got {bandwidths!r}") from None
+
+
+def scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | None) -> Tensor:
+    """Multiples of the scale of a sample; equal rows have none, and get a floor that keeps the kernel at one.
+
+    Raises:
+        ValueError: If the scale is beyond the dtype of the rows, where values are checked.
+
+    Example:
+        >>> scaled((0.5, 2.0), mean_squared_distance, torch.tensor([[0.0], [2.0]]), None)
+        tensor([1., 4.])
+    """
+    scale = rule(rows, weights)
+    if _checks.values_are_checked(scale) and not math.isfinite(scale):
+        _checks.refuse_overflow(rows)
+    floor = torch.finfo(rows.dtype).tiny * 2**10  # a multiple of it is still a normal number, and so is its inverse
+    return torch.tensor(scales, dtype=rows.dtype, device=rows.device) * scale.clamp_min(floor)

@@ -1,0 +1,138 @@
+"""Weights and features near the limits of their dtype: the same number as at scale one, or an error that says why."""
+
+import pytest
+import torch
+
+from dalib import losses
+from dalib.kernels import SCALES as SCALES_OF_DAN
+from dalib.kernels import mean_squared_distance, median_squared_distance
+from dalib.row_weights import shares
+
+GENERATOR = torch.Generator().manual_seed(0)
+SOURCE, TARGET = torch.randn(9, 4, generator=GENERATOR), 1.5 * torch.randn(7, 4, generator=GENERATOR) + 0.5
+WEIGHTS = torch.rand(9, generator=GENERATOR) + 0.1
+SCALES = [(3e38, torch.float32), (1e-37, torch.float32), (1e-60, torch.float64), (1e307, torch.float64)]
+
+SCALE_FREE = {
+    "mmd": losses.MMDLoss(),
+    "unbiased mmd": losses.UnbiasedMMDLoss(),
+    "linear-time mmd": losses.LinearTimeMMDLoss(),
+    "block mmd": losses.BlockMMDLoss(),
+}
+WEIGHTED = {
+    **SCALE_FREE,
+    "mean": losses.MeanLoss(),
+    "coral": losses.CORALLoss(),
+    "log coral": losses.LogCORALLoss(),
+    "cmd": losses.CMDLoss(interval=(-4.0, 4.0)),
+    "homm": losses.HoMMLoss(),
+    "energy": losses.EnergyLoss(),
+    "sliced wasserstein": losses.SlicedWassersteinLoss(),
+    "sinkhorn": losses.SinkhornLoss(epsilon=1.0),
+    "exact transport": losses.ExactTransportLoss(),
+}
+
+
+@pytest.mark.parametrize(("scale", "dtype"), SCALES)
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_the_scale_of_the_weights_does_not_matter(name, scale, dtype):
+    def value(scale, dtype):
+        torch.manual_seed(0)
+        weights = (WEIGHTS / WEIGHTS.max()).to(dtype) * scale, torch.full((7,), scale, dtype=dtype)
+        return WEIGHTED[name](SOURCE, TARGET, source_weights=weights[0], target_weights=weights[1])
+
+    torch.testing.assert_close(value(scale, dtype), value(1.0, torch.float32))
+
+
+@pytest.mark.parametrize(("scale", "dtype"), SCALES)
+def test_so_do_the_losses_of_one_sample(scale, dtype):
+    logits, weights = 3 * SOURCE, (WEIGHTS / WEIGHTS.max()).to(dtype)
+    for loss in (losses.mcc_loss, losses.entropy_loss):
+        torch.testing.assert_close(loss(logits, weights=scale * weights), loss(logits, weights=weights))
+
+
+@pytest.mark.parametrize("rule", [mean_squared_distance, median_squared_distance])
+@pytest.mark.parametrize(("scale", "dtype"), SCALES)
+def test_so_do_the_rules_of_the_bandwidth(rule, scale, dtype):
+    weights = (WEIGHTS / WEIGHTS.max()).to(dtype)
+    torch.testing.assert_close(rule(SOURCE, scale * weights), rule(SOURCE, weights))
+
+
+def test_a_domain_that_weighs_next_to_nothing_counts_nothing_in_the_bandwidth():
+    tiny = torch.full((9,), 1e-60, dtype=torch.float64)
+    of_target = mean_squared_distance(TARGET).item()
+    fixed = losses.mmd_loss(SOURCE, TARGET, bandwidths=[(scale * of_target) ** 0.5 for scale in SCALES_OF_DAN])
+    torch.testing.assert_close(losses.mmd_loss(SOURCE, TARGET, source_weights=tiny), fixed)
+
+
+def test_gradients_of_extreme_weights():
+    weights = torch.tensor([3e38, 1e38], requires_grad=True)
+    (share,) = torch.autograd.grad(shares(torch.zeros(2, 1), weights, "weights")[0], weights)
+    torch.testing.assert_close(share.double() * 1e38, torch.tensor([1 / 16, -3 / 16], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("loss", [losses.coral_loss, losses.unbiased_mmd_loss])
+def test_one_row_beside_which_the_others_vanish_is_not_two(loss):
+    lopsided = torch.cat([torch.ones(1), torch.full((8,), 1e-9)])
+    with pytest.raises(ValueError, match=r"source_weights must have two entries that torch.float32 tells from zero"):
+        loss(SOURCE, TARGET, source_weights=lopsided)
+    assert torch.isfinite(loss(SOURCE.double(), TARGET.double(), source_weights=lopsided))
+
+
+@pytest.mark.parametrize("scale", [1e-16, 1e-12, 1e12, 1e17])
+@pytest.mark.parametrize("times", [1, 20])
+@pytest.mark.parametrize("name", SCALE_FREE)
+def test_the_default_bandwidth_makes_mmd_scale_free(name, times, scale):
+    # 20 times the rows: the sums then run over tiles.
+    source, target = (rows.repeat(times, 1) for rows in (SOURCE, TARGET))
+    values, gradients = [], []
+    for factor in (1.0, scale):
+        rows = (factor * source).requires_grad_()
+        values.append(SCALE_FREE[name](rows, factor * target))
+        gradients.append(torch.autograd.grad(values[-1], rows)[0].double() * factor)
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*gradients)
+
+
+def test_the_joint_discrepancy_and_the_sinkhorn_divergence_too():
+    for scale in (1e-12, 1e12):
+        pair = [losses.joint_mmd_loss((k * SOURCE, SOURCE), (k * TARGET, TARGET)) for k in (1.0, scale)]
+        torch.testing.assert_close(*pair)
+        divergence = losses.sinkhorn_loss(scale * SOURCE, scale * TARGET)
+        torch.testing.assert_close(divergence / scale / scale, losses.sinkhorn_loss(SOURCE, TARGET), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("times", [1, 20])
+@pytest.mark.parametrize("name", SCALE_FREE)
+def test_distances_beyond_the_dtype_are_told(name, times):
+    source, target = (1e19 * rows.repeat(times, 1) for rows in (SOURCE, TARGET))
+    with pytest.raises(ValueError, match=r"source and target must have squared distances below 3e\+38, .* use float64"):
+        SCALE_FREE[name](source, target)
+    assert torch.isfinite(SCALE_FREE[name](source.double(), target.double()))
+
+
+def test_a_fixed_bandwidth_does_not_hide_them():
+    with pytest.raises(ValueError, match="source and target must have squared distances below"):
+        losses.mmd_loss(1e20 * SOURCE, 1e20 * TARGET, bandwidths=[1.0])
+
+
+@pytest.mark.parametrize("bandwidths", [["a"], ["1.0"], "a", 1.0, [None], [[1.0, 2.0]]])
+def test_bandwidths_that_are_no_numbers_are_told(bandwidths):
+    calls = [lambda: losses.mmd_loss(SOURCE, TARGET, bandwidths=bandwidths)]
+    modules = (
+        losses.MMDLoss,
+        losses.UnbiasedMMDLoss,
+        losses.LinearTimeMMDLoss,
+        losses.BlockMMDLoss,
+        losses.LocalMMDLoss,
+    )
+    calls += [lambda module=module: module(bandwidths=bandwidths) for module in modules]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"bandwidths must be a sequence of numbers, such as \[1.0, 2.0\], got"):
+            call()
+
+
+def test_a_bandwidth_whose_square_is_lost_is_told():
+    with pytest.raises(ValueError, match=r"bandwidths must have squares that torch.float32 can hold"):
+        losses.mmd_loss(SOURCE, TARGET, bandwidths=[1e-30])
+    assert torch.isfinite(losses.mmd_loss(SOURCE.double(), TARGET.double(), bandwidths=[1e-30]))
