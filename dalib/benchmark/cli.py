@@ -17,13 +17,15 @@ from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.engine import Progress, benchmark
 from dalib.benchmark.extraction import Extracted, extract_features
+from dalib.benchmark.opt_in_scores import ALL_SCORES
 from dalib.benchmark.parts import PARTS
+from dalib.benchmark.pictures.features import EMBEDDINGS
 from dalib.benchmark.progress import duration, shown_progress
 from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.report import report
-from dalib.benchmark.run import SCORES
 from dalib.benchmark.scenario import Scenario, check_holdout, scenarios
+from dalib.benchmark.scores import SCORES, Score
 from dalib.benchmark.sets import SETS, NamedSet, holds_vectors, named_set, nearest, read_set
 from dalib.benchmark.table import USUAL_PARTS, table
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
@@ -78,10 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("folder", metavar="DIR")
     shown.add_argument("--format", choices=("text", "markdown"), default="text")
     shown.add_argument("--parts", metavar="a,b", help=f"which tables: {', '.join(PARTS)} (default: the first four)")
+    shown.add_argument("--validators", metavar="a,b", help="validators that have a column (default: five usual ones)")
     shown.set_defaults(command=_table)
-    drawn = commands.add_parser("report", help="draw the pictures of a folder of records")
+    drawn = commands.add_parser("report", help="write pictures and one page on a folder of records")
     drawn.add_argument("folder", metavar="DIR")
     drawn.add_argument("--pair", metavar="A-W", help="pair whose features are drawn (default: the first)")
+    drawn.add_argument("--embedding", choices=EMBEDDINGS, default="tsne", help="how features are laid in the plane")
     drawn.set_defaults(command=_report)
     _features_parser(commands.add_parser("features", help="extract features of images once, for dalib run features"))
     commands.add_parser("list", help="list data sets, methods, validators and backbones").set_defaults(command=_list)
@@ -109,6 +113,9 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoints", type=int, metavar="N", help="evaluations a run (default: 5)")
     parser.add_argument(
         "--holdout", type=float, default=0.0, metavar="SHARE", help="source rows held out for validators"
+    )
+    parser.add_argument(
+        "--validators", metavar="a,b", help="validators that have a column, and are scored if they are not usual"
     )
     parser.add_argument("--autocast", choices=tuple(_AUTOCAST), default="none", help="precision of the forward pass")
     parser.add_argument("--channels-last", action="store_true", help="memory layout that tensor cores prefer")
@@ -165,6 +172,7 @@ def _run(options: argparse.Namespace) -> None:
     pairs = scenarios(domain_set, _pairs(options.pairs))
     protocol = _protocol(options, chosen, domain_set, device)
     methods = {name: _method(name, protocol) for name in names}
+    scores, columns = _validators(options.validators)
     out = options.out if options.out is not None else f"runs/{options.set}"
     jobs = options.jobs if options.jobs is not None else (1 if device == "cuda" else _cpus())
     seeds = options.seeds if options.seeds is not None else chosen.seeds
@@ -179,9 +187,9 @@ def _run(options: argparse.Namespace) -> None:
         f"{protocol.steps} steps on {device}, processes: {jobs}; records in {out}",
         file=sys.stderr,
     )
-    runs = _benchmark(methods, pairs, seeds=seeds, out=out, jobs=jobs, holdout=options.holdout)
-    print(table(runs))
-    _draw(runs, Path(out), None)
+    runs = _benchmark(methods, pairs, seeds=seeds, out=out, jobs=jobs, holdout=options.holdout, scores=scores)
+    print(table(runs, validators=columns))
+    _draw(runs, Path(out))
 
 
 def _benchmark(
@@ -205,14 +213,29 @@ def _benchmark(
 def _method_names(methods: str | None, chosen: NamedSet) -> list[str]:
     if methods is None:
         return [*USUAL, *chosen.methods]
-    known = [*RECIPES, "target_supervised"]
-    names = [name.strip() for name in methods.split(",") if name.strip()]
+    return _known(methods, [*RECIPES, "target_supervised"], "--methods")
+
+
+def _validators(validators: str | None) -> tuple[Mapping[str, Score], list[str] | None]:
+    """What is scored, the usual validators and the named ones; and the columns, ``None`` for the usual ones."""
+    if validators is None:
+        return SCORES, None
+    names = _known(validators, list(ALL_SCORES), "--validators")
+    return {**SCORES, **{name: ALL_SCORES[name] for name in names}}, names
+
+
+def _known(text: str, known: list[str], option: str) -> list[str]:
+    names = _separated(text)
     for name in names:
         if name not in known:
-            raise ValueError(f"--methods must be among {', '.join(known)}, got {name!r}{nearest(name, known)}")
+            raise ValueError(f"{option} must be among {', '.join(known)}, got {name!r}{nearest(name, known)}")
     if not names:
-        raise ValueError(f"--methods must name at least one of {', '.join(known)}, got none")
+        raise ValueError(f"{option} must name at least one of {', '.join(known)}, got none")
     return list(dict.fromkeys(names))
+
+
+def _separated(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _pairs(pairs: str | None) -> list[tuple[str, str]] | None:
@@ -276,23 +299,25 @@ def _table(options: argparse.Namespace) -> None:
     runs, damaged = load_runs(options.folder)
     _warn(damaged)
     parts = USUAL_PARTS if options.parts is None else [name.strip() for name in options.parts.split(",")]
-    print(table(runs, style=options.format, parts=parts))
+    columns = None if options.validators is None else _separated(options.validators)
+    print(table(runs, style=options.format, parts=parts, validators=columns))
 
 
 def _report(options: argparse.Namespace) -> None:
     runs, damaged = load_runs(options.folder)
     _warn(damaged)
-    _draw(runs, Path(options.folder), options.pair)
+    _draw(runs, Path(options.folder), pair=options.pair, embedding=options.embedding, damaged=damaged)
 
 
-def _draw(runs: Sequence[Run], folder: Path, pair: str | None) -> None:
+def _draw(runs: Sequence[Run], folder: Path, **options: Any) -> None:
     try:
-        paths = report(runs, folder, pair=pair)
+        *pictures, page = report(runs, folder, **options)
     except ImportError as error:
         print(f"note: {error}", file=sys.stderr)
         return
-    for path in paths:
+    for path in pictures:
         print(f"picture: {path}")
+    print(f"report: {page}")
 
 
 def _warn(damaged: Sequence[str]) -> None:
@@ -308,9 +333,13 @@ def _list(options: argparse.Namespace) -> None:
     for name, recipe in RECIPES.items():
         print(f"  {name:20} {_first_line(recipe)}")
     print(f"  {'target_supervised':20} The upper bound: trained on target labels, by the harness alone.")
-    print("\nValidators (columns beside last and oracle):")
+    print("\nValidators, scored at every checkpoint:")
     for name, score in SCORES.items():
         print(f"  {name:28} {_first_line(score)}")
+    print("\nValidators that --validators asks for:")
+    for name, score in ALL_SCORES.items():
+        if name not in SCORES:
+            print(f"  {name:28} {_first_line(score)}")
     print(
         "\nBackbones: timm:NAME, torchvision:NAME, transformers:NAME, FILE.py:function (?pretrained=false: random weights)"
     )

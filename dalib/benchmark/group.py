@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,17 +49,19 @@ class Group:
     Args:
         runs: At most one for each method, mode, pair and seed.
         left_out: Number of older records of runs that are there again with other code or options.
+        validators: Validators that tables have a column for; ``None`` for the usual ones.
     """
 
     runs: tuple[Run, ...]
     left_out: int
+    validators: tuple[str, ...] | None = None
 
-    @property
+    @functools.cached_property
     def pairs(self) -> list[str]:
         """Names of the scenarios, in order of name."""
         return sorted({run.scenario for run in self.runs})
 
-    @property
+    @functools.cached_property
     def rows(self) -> list[tuple[str, str]]:
         """``(method, mode)``: source_only and control first, target_supervised last, forward modes one after the other."""
         return sorted({(run.method, run.mode) for run in self.runs}, key=self._place)

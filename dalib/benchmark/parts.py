@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dalib.benchmark.group import MARK, Group
-from dalib.benchmark.select import rules
+from dalib.benchmark.select import shown_rules
 from dalib.benchmark.statistics import Comparison, comparisons, validator_quality
 
 
@@ -38,13 +38,13 @@ def accuracy_part(group: Group) -> Part:
 
 def selection_part(group: Group) -> Part:
     """Methods x the rules that pick the checkpoint."""
-    chosen = rules(group.runs)
+    chosen = shown_rules(group.runs, group.validators)
     cells = [["method", *(_name(rule) for rule in chosen), "n"]]
     for row in group.rows:
         averages = [group.average(row, by) for by in chosen]
         cells.append([group.label(row), *map(str, averages), str(len(averages[0].values))])
     notes = ["oracle: the checkpoint is picked by target labels; an upper bound, not a result."]
-    if not any(float(run.split.get("holdout", 0)) for run in group.runs):
+    if "source_accuracy" in chosen and not any(float(run.split.get("holdout", 0)) for run in group.runs):
         notes.append("source accuracy: on training rows, since no source rows were held out.")
     caption = "Average over the pairs, by the rule that picks the checkpoint (n: seeds that ran on all pairs)."
     return Part(caption, cells, tuple(notes))
@@ -117,7 +117,7 @@ def validators_part(group: Group) -> Part:
 def validators_by_method_part(group: Group) -> Part:
     """Methods x validators: within which methods a score follows the accuracy."""
     rows = [row for row in group.rows if not group.supervised(row)]
-    scored = [quality.rule for quality in validator_quality(group)][1:]  # the last checkpoint has no score
+    scored = shown_rules(group.runs, group.validators)[1:-1]
     cells = [["method", *(_name(rule) for rule in scored)]]
     for row in rows:
         found = {quality.rule: quality.correlation for quality in validator_quality(group, row)}

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from dalib.benchmark.record import Run
+from dalib.benchmark.scores import SCORES
 
 LAST = "last"
 ORACLE = "oracle"
+SHOWN = ("source_accuracy", "entropy", "information_maximization", "snd", "class_ami")
+"""Columns of a table unless others are asked for: those of the usual validators that have a name to recognise."""
 
 
 def select(run: Run, by: str) -> dict[str, Any]:
@@ -58,3 +61,32 @@ def rules(runs: Sequence[Run]) -> list[str]:
         name for name in runs[0].checkpoints[-1]["scores"] if all(name in r.checkpoints[-1]["scores"] for r in runs)
     ]
     return [LAST, *shared, ORACLE]
+
+
+def shown_rules(runs: Sequence[Run], validators: Sequence[str] | None = None) -> list[str]:
+    """The rules that a table has room for: last, some validators, oracle.
+
+    Args:
+        runs: Records.
+        validators: Names of validators that every record holds. Default: of the usual ones those in ``SHOWN``, and every
+            other one, since somebody asked for it.
+
+    Returns:
+        Names for :func:`select`.
+
+    Raises:
+        ValueError: If the records do not all hold a validator.
+
+    Example:
+        >>> run = Run.__new__(Run)  # a record of which only the scores matter here
+        >>> object.__setattr__(run, "checkpoints", [{"scores": {"entropy": -0.1, "rankme": 9.0, "mine": 1.0}}])
+        >>> shown_rules([run]), shown_rules([run], ["rankme"])
+        (['last', 'entropy', 'mine', 'oracle'], ['last', 'rankme', 'oracle'])
+    """
+    shared = rules(runs)[1:-1]
+    if validators is None:
+        return [LAST, *(name for name in shared if name in SHOWN or name not in SCORES), ORACLE]
+    unknown = [name for name in validators if name not in shared]
+    if unknown:
+        raise ValueError(f"validators must be among {', '.join(shared) or 'none'}, got {', '.join(unknown)}")
+    return [LAST, *dict.fromkeys(validators), ORACLE]

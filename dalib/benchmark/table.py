@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -15,7 +16,11 @@ USUAL_PARTS = ("accuracy", "selection", "comparison", "validators")
 
 
 def table(
-    runs: Sequence[Run], *, style: Literal["text", "markdown"] = "text", parts: Sequence[str] = USUAL_PARTS
+    runs: Sequence[Run],
+    *,
+    style: Literal["text", "markdown"] = "text",
+    parts: Sequence[str] = USUAL_PARTS,
+    validators: Sequence[str] | None = None,
 ) -> str:
     """Tables for each data set and protocol.
 
@@ -29,12 +34,14 @@ def table(
         runs: Records; see :func:`load_runs`.
         style: ``"text"`` for a terminal, ``"markdown"`` for a document.
         parts: Names of the tables, in order; those without rows are left out. Default: the first four.
+        validators: Validators that ``selection`` and ``validators_by_method`` have a column for, by name. Default: five of
+            the usual ones, and all that were asked for beside them. ``validators`` has a row for every one.
 
     Returns:
         The tables with their captions.
 
     Raises:
-        ValueError: If there are no runs, or ``style`` or a part is another.
+        ValueError: If there are no runs, ``style`` or a part is another, or a validator is not in every record of a group.
 
     Example:
         >>> from dalib.benchmark import Protocol, benchmark, scenarios, trained
@@ -55,7 +62,9 @@ def table(
     if unknown or not parts:
         raise ValueError(f"parts must be among {', '.join(PARTS)}, got {', '.join(unknown) or 'none'}")
     layout = _markdown if style == "markdown" else _text
-    return "\n\n".join(_laid_out(group, tuple(parts), layout) for group in groups(runs))
+    columns = None if validators is None else tuple(validators)
+    found = [dataclasses.replace(group, validators=columns) for group in groups(runs)]
+    return "\n\n".join(_laid_out(group, tuple(parts), layout) for group in found)
 
 
 def _laid_out(group: Group, names: tuple[str, ...], layout: Callable[[list[list[str]]], str]) -> str:

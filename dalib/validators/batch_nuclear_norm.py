@@ -14,7 +14,7 @@ _ROWS = 3000
 
 
 def bnm_score(evaluation: Evaluation) -> float:
-    r"""Nuclear norm of the matrix of target predictions [1]_, [2]_ as a share of the largest possible.
+    r"""Nuclear norm of the matrix of target predictions [1]_ [2]_ as a share of the largest possible.
 
     .. math:: \frac{\|P\|_*}{\sqrt{m \min(m, K)}}
 

@@ -10,7 +10,7 @@ from dalib.validators import _rows
 
 
 def mcc_score(evaluation: Evaluation, *, temperature: float = 1.0) -> float:
-    r"""Minus the class confusion of the target predictions, the loss of [1]_ as a validator.
+    r"""Minus the class confusion [1]_ of the target predictions.
 
     .. math::
         P = \mathrm{softmax}(Z / T), \quad w_i \propto 1 + e^{-H(P_i)}, \quad C = P^\top \mathrm{diag}(w)\, P, \quad
