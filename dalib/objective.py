@@ -198,6 +198,9 @@ class Objective(nn.Module):
     needs_target = True
     """Whether a training step has to forward the target batch."""
 
+    extra_outputs = 0
+    """Number of logits that the model must have beyond those of the source's classes."""
+
     def __init__(self, **terms: Term) -> None:
         super().__init__()
         if not terms:

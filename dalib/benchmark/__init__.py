@@ -6,6 +6,14 @@ from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate
 from dalib.benchmark.engine import Progress, benchmark
 from dalib.benchmark.extraction import Extracted, extract_features
 from dalib.benchmark.group import groups
+from dalib.benchmark.open_scenarios import (
+    PUBLISHED_SPLITS,
+    ClassSplit,
+    open_set_scenarios,
+    partial_scenarios,
+    published_scenarios,
+    universal_scenarios,
+)
 from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.run import run
@@ -19,9 +27,11 @@ from dalib.benchmark.task import Task
 from dalib.benchmark.trained import Trained, trained
 
 __all__ = [
+    "PUBLISHED_SPLITS",
     "SCORES",
     "Backbone",
     "Checkpoint",
+    "ClassSplit",
     "Extracted",
     "Method",
     "Progress",
@@ -42,11 +52,15 @@ __all__ = [
     "grid_search",
     "groups",
     "load_runs",
+    "open_set_scenarios",
     "optuna_search",
+    "partial_scenarios",
+    "published_scenarios",
     "run",
     "scenarios",
     "select",
     "table",
     "target_supervised",
     "trained",
+    "universal_scenarios",
 ]

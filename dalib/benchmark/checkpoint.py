@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dalib.benchmark.task import Task, hidden_rows
 from dalib.data import Inputs
@@ -29,6 +30,9 @@ class Checkpoint:
         losses: Mean of every term over the steps since the checkpoint before.
         state: What resuming needs; not copied, so write it down before the method goes on.
         notes: Numbers on the training that a record should keep, such as the spread of estimated weights.
+        unknown: The model's own rule for rows of classes that the source does not know: the outputs of ``predict`` ->
+            booleans, one a row. Default: the harness rejects rows whose largest class probability is below 0.5.
+        extra_outputs: Number of logits beyond those of the source's classes.
 
     Example:
         >>> Checkpoint(step=0, predict=lambda inputs: Outputs(torch.zeros(len(inputs), 1), torch.zeros(len(inputs), 2))).step
@@ -40,6 +44,8 @@ class Checkpoint:
     losses: Mapping[str, float] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, float] = field(default_factory=dict)
+    unknown: Callable[[Outputs], Tensor] | None = None
+    extra_outputs: int = 0
 
 
 Method = Callable[[Task, int], Iterator[Checkpoint]]
@@ -61,7 +67,7 @@ def evaluate(checkpoint: Checkpoint, task: Task) -> Evaluation:
 
     Raises:
         TypeError: If the checkpoint's prediction is not ``Outputs``.
-        ValueError: If it has not one row an input, or not one logit a class.
+        ValueError: If it has not one row an input, or not one logit a class and as many more as the checkpoint says.
 
     Example:
         >>> from dalib.benchmark import Protocol, scenarios, trained
@@ -96,9 +102,10 @@ def _predicted(checkpoint: Checkpoint, inputs: Inputs, task: Task, name: str) ->
     outputs = checkpoint.predict(inputs)
     if not isinstance(outputs, Outputs):
         raise TypeError(f"predict of a checkpoint must return dalib.outputs.Outputs, got {type(outputs).__name__}")
-    if outputs.logits.shape != (len(inputs), len(task.classes)):
+    width = len(task.classes) + checkpoint.extra_outputs
+    if outputs.logits.shape != (len(inputs), width):
         raise ValueError(
-            f"predict of a checkpoint must return logits of shape ({len(inputs)}, {len(task.classes)}) for the {name} "
+            f"predict of a checkpoint must return logits of shape ({len(inputs)}, {width}) for the {name} "
             f"rows, got {tuple(outputs.logits.shape)}"
         )
     return replace(outputs.cpu(), labels=None)

@@ -17,7 +17,7 @@ from dalib.benchmark.record import Run, file_stem, finished_run
 from dalib.benchmark.run import run, run_key
 from dalib.benchmark.scenario import Scenario, check_holdout
 from dalib.benchmark.scores import SCORES, Score
-from dalib.benchmark.target_supervised import TargetSupervised
+from dalib.benchmark.target_supervised import TargetSupervised, check_no_unknown
 
 _MOST_SEEDS = 10_000
 
@@ -183,6 +183,8 @@ def _check(methods: Mapping[str, Method | TargetSupervised], scenarios: Sequence
     for scenario in scenarios:
         if not isinstance(scenario, Scenario):
             raise TypeError(f"scenarios must hold Scenario, got {type(scenario).__name__}; see scenarios(domain_set)")
+        if any(isinstance(method, TargetSupervised) for method in methods.values()):
+            check_no_unknown(scenario)
     names = [scenario.name for scenario in scenarios]
     if len(set(names)) != len(names):
         raise ValueError(f"scenarios must have different names, got {', '.join(names)}")

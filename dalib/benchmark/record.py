@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dalib.benchmark import identity
+from dalib.benchmark.kinds import CLOSED, HEADLINES, ROLES
 
 SCHEMA = 1
 """Version of the record's fields; it is raised when their meaning changes."""
@@ -33,11 +34,12 @@ class Run:
         supervised: Whether the model was trained on target labels.
         key: SHA-256 of configuration, data and code; see :mod:`dalib.benchmark.identity`.
         config: Description of the method, its options and the protocol.
-        data: Domains, classes and the hash of their content.
+        data: Domains and the hash of their content; kind of the scenario, names of the source's classes and their roles.
         split: Which rows were trained on and which were scored.
         checkpoints: For each checkpoint ``step``, target ``accuracy`` (share of all scored rows) and ``class_accuracy``
-            (mean over classes), ``scores`` and ``descriptions`` by name, ``losses`` and ``notes``; a number that is not
-            finite is ``None``.
+            (mean over classes), with unknown classes also ``known`` (OS*), ``unknown`` (UNK), ``overall`` (OS) and
+            ``harmonic`` (HOS), for the last one ``per_class`` and perhaps ``sweep``, see :mod:`dalib.benchmark.judge`;
+            ``scores`` and ``descriptions`` by name, ``losses`` and ``notes``; a number that is not finite is ``None``.
         seconds: Wall time of ``training`` and ``evaluation``.
         environment: Versions, commit, device, machine and number of threads.
         finished: Time of the end, ISO 8601 in UTC.
@@ -71,6 +73,21 @@ class Run:
         if "protocol" not in self.config:
             return None
         return identity.key({name: entry for name, entry in self.config["protocol"].items() if name != "forward"})
+
+    @property
+    def kind(self) -> str:
+        """Kind of the scenario: ``"closed"``, ``"partial"``, ``"open"`` or ``"universal"``."""
+        return str(self.data.get("kind", CLOSED))
+
+    @property
+    def roles(self) -> tuple[tuple[str, ...], ...]:
+        """Classes that are shared, private to the source, and unknown; empty for a closed scenario."""
+        return tuple(tuple(self.data.get(role, ())) for role in ROLES)
+
+    @property
+    def headline(self) -> str:
+        """The number of a checkpoint that tables show: ``"accuracy"``, or ``"harmonic"`` with unknown classes."""
+        return HEADLINES[self.kind]
 
     def save(self, folder: Path) -> Path:
         """Write the record into ``folder``: whole under another name first, then renamed into place."""

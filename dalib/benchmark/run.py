@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dalib.benchmark import identity
 from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate
 from dalib.benchmark.code import code
 from dalib.benchmark.environment import environment
+from dalib.benchmark.judge import Judge
+from dalib.benchmark.kinds import CLOSED, ROLES
 from dalib.benchmark.pictured import save_features
 from dalib.benchmark.record import SCHEMA, Run, file_stem, finished_run
 from dalib.benchmark.scenario import Scenario
@@ -77,9 +78,9 @@ def run(
     supervised = isinstance(method, TargetSupervised)
     used = labelled_scenario(scenario, seed) if supervised else scenario
     split = used.split(seed, 0.0 if supervised else holdout)
-    labels = torch.from_numpy(used.target_labels(split).copy())
+    judge = Judge(used.target_labels(split), len(used.source.classes), used.kind)
     unfinished = None if out is None or not _goes_on(method) else Unfinished(out, stem, key)
-    checkpoints, seconds, last = _follow(method, used.task(split), seed, labels, scores, unfinished)
+    checkpoints, seconds, last = _follow(method, used.task(split), seed, judge, scores, unfinished)
     config = identity.describe(method)
     done = Run(
         method=name,
@@ -99,7 +100,7 @@ def run(
     )
     if out is not None:
         if keep_features:
-            save_features(out, stem, last, labels, scenario.source.classes)
+            save_features(out, stem, last, *_coloured(used, judge))
         done.save(out)
     if unfinished is not None:
         unfinished.remove()
@@ -121,6 +122,7 @@ def run_key(
         "schema": SCHEMA,
         "method": name,
         "scenario": [scenario.name, scenario.dataset, scenario.source.name, scenario.target.name],
+        "roles": {role: list(getattr(scenario, role)) for role in ROLES},
         "data": scenario.fingerprint(),
         "config": identity.describe(method),
         "supervised": isinstance(method, TargetSupervised),
@@ -133,12 +135,22 @@ def run_key(
 
 
 def _data(scenario: Scenario) -> dict[str, Any]:
+    roles = {} if scenario.kind == CLOSED else {role: list(getattr(scenario, role)) for role in ROLES}
     return {
         "source": scenario.source.name,
         "target": scenario.target.name,
         "classes": len(scenario.source.classes),
         "fingerprint": scenario.fingerprint(),
+        "kind": scenario.kind,
+        "class_names": list(scenario.source.classes),
+        **roles,
     }
+
+
+def _coloured(scenario: Scenario, judge: Judge) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Labels of the target rows and names of the classes for pictures: all that is unknown is one class."""
+    names = (*scenario.source.classes, *(("unknown",) if scenario.unknown else ()))
+    return torch.from_numpy(np.minimum(judge.labels, len(names) - 1)), names
 
 
 def _inner(method: Method | TargetSupervised) -> Method:
@@ -154,7 +166,7 @@ def _follow(
     method: Method | TargetSupervised,
     task: Task,
     seed: int,
-    labels: torch.Tensor,
+    judge: Judge,
     scores: Mapping[str, Score],
     unfinished: Unfinished | None,
 ) -> tuple[list[dict[str, Any]], dict[str, float], Evaluation]:
@@ -164,6 +176,7 @@ def _follow(
     seconds = {"training": 0.0, "evaluation": 0.0} if before is None else dict(before.seconds)
     records: list[dict[str, Any]] = [] if before is None else list(before.checkpoints)
     evaluation: Evaluation | None = None
+    details: dict[str, Any] = {}
     steps = iter(generator)
     while True:
         start = time.perf_counter()
@@ -175,49 +188,34 @@ def _follow(
             raise TypeError(f"a method must yield dalib.benchmark.Checkpoint, got {type(checkpoint).__name__}")
         start = time.perf_counter()
         evaluation = evaluate(checkpoint, task)
-        records.append(_scored(checkpoint, evaluation, labels, scores))
+        accuracies, details = judge.accuracies(checkpoint, evaluation.target)
+        records.append(_scored(checkpoint, evaluation, accuracies, scores))
         seconds["evaluation"] += time.perf_counter() - start
         if unfinished is not None:
             unfinished.save(Progressed(records, seconds, checkpoint.state))
     if evaluation is None and before is not None:  # killed between the last checkpoint and the record
-        return _follow(method, task, seed, labels, scores, None)
+        return _follow(method, task, seed, judge, scores, None)
     if evaluation is None:
         raise ValueError("a method must yield at least one checkpoint, got none")
+    records[-1] |= details
     return records, {name: round(value, 3) for name, value in seconds.items()}, evaluation
 
 
 def _scored(
-    checkpoint: Checkpoint, evaluation: Evaluation, labels: torch.Tensor, scores: Mapping[str, Score]
+    checkpoint: Checkpoint, evaluation: Evaluation, accuracies: Mapping[str, float], scores: Mapping[str, Score]
 ) -> dict[str, Any]:
     target = evaluation.target
     parts = (evaluation.source, target, evaluation.source_held_out)
     tensors = (tensor for part in parts if part is not None for tensor in (part.features, part.logits))
     finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
-    accuracy, class_accuracy = accuracies(target.logits.argmax(dim=1).numpy(), labels.numpy())
     return {
         "step": checkpoint.step,
-        "accuracy": accuracy,
-        "class_accuracy": class_accuracy,
+        **accuracies,
         "scores": {name: _number(score(evaluation)) if finite else None for name, score in scores.items()},
         "descriptions": {name: _number(f(evaluation)) if finite else None for name, f in DESCRIPTIONS.items()},
         "losses": {name: _number(value) for name, value in checkpoint.losses.items()},
         "notes": {name: _number(value) for name, value in checkpoint.notes.items()},
     }
-
-
-def accuracies(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> tuple[float, float]:
-    """Share of rows predicted right, and the mean of that share over the classes that have rows.
-
-    Example:
-        >>> accuracies(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
-        (0.75, 0.75)
-        >>> accuracies(np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1]))
-        (0.75, 0.5)
-    """
-    right = predicted == labels
-    rows = np.bincount(labels)
-    hits = np.bincount(labels, weights=right)
-    return float(right.mean()), float((hits[rows > 0] / rows[rows > 0]).mean())
 
 
 def _number(value: object) -> float | None:

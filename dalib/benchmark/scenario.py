@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dalib.benchmark.kinds import kind
 from dalib.benchmark.task import Task, hidden_rows
 from dalib.data import Domain, DomainSet, TensorInputs
 
@@ -62,10 +63,14 @@ class Scenario:
         target: The domain whose labels only the harness sees.
         name: What tables call it. Default: the names of the domains with ``-`` between them.
         dataset: Name of the set that the domains belong to.
+        source_private: Classes of the source that no target row is of. A method is not told which.
+        unknown: Classes that only the target has, in the order in which they stand in its classes after those of the
+            source. A method sees their rows and nothing of their names.
 
     Raises:
         TypeError: If ``source`` or ``target`` is no :class:`dalib.data.Domain`.
-        ValueError: If the domains have different classes, or there is only one class.
+        ValueError: If the target's classes are not the source's and then the unknown ones, the source has only one class,
+            or the target has no row of a shared class, a row of a private one, or no row of an unknown one.
 
     Example:
         >>> from dalib.data import arrays
@@ -80,13 +85,17 @@ class Scenario:
     target: Domain
     name: str = ""
     dataset: str = field(default="", kw_only=True)
+    source_private: tuple[str, ...] = field(default=(), kw_only=True)
+    unknown: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         for name, domain in (("source", self.source), ("target", self.target)):
             if not isinstance(domain, Domain):
                 raise TypeError(f"{name} must be a dalib.data.Domain, got {type(domain).__name__}")
-        if self.source.classes != self.target.classes:
-            raise ValueError(_different_classes(self.source, self.target))
+        for role in ("source_private", "unknown"):
+            object.__setattr__(self, role, class_names(getattr(self, role), role))
+        if (*self.source.classes, *self.unknown) != self.target.classes:
+            raise ValueError(_different_classes(self.source, self.target, self.unknown))
         shapes = [
             tuple(d.inputs.tensor.shape[1:]) for d in (self.source, self.target) if isinstance(d.inputs, TensorInputs)
         ]
@@ -94,8 +103,35 @@ class Scenario:
             raise ValueError(f"source and target must have rows of one shape, got {shapes[0]} and {shapes[1]}")
         if len(self.source.classes) < 2:
             raise ValueError(f"source must have at least two classes, got {', '.join(self.source.classes)} alone")
+        self._check_rows()
         if not self.name:
             object.__setattr__(self, "name", f"{self.source.name}-{self.target.name}")
+
+    def _check_rows(self) -> None:
+        """What the roles of the classes say must be so in the target's rows."""
+        other = [name for name in self.source_private if name not in self.source.classes]
+        if other:
+            raise ValueError(f"source_private must be classes of the source, got {', '.join(other)}")
+        counts = np.bincount(self.target.labels, minlength=len(self.target.classes))
+        rows = dict(zip(self.target.classes, counts.tolist(), strict=True))
+        there = [name for name in self.source_private if rows[name]]
+        if there:
+            raise ValueError(f"source_private must be classes without target rows, got rows of {', '.join(there)}")
+        missing = [name for name in self.unknown if not rows[name]]
+        if missing:
+            raise ValueError(f"unknown must be classes with target rows, got none of {', '.join(missing)}")
+        if not any(rows[name] for name in self.shared):
+            raise ValueError("target must have rows of a class that both domains share, got none")
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The classes that both domains have."""
+        return tuple(name for name in self.source.classes if name not in self.source_private)
+
+    @property
+    def kind(self) -> str:
+        """``"closed"``, ``"partial"``, ``"open"`` or ``"universal"``."""
+        return kind(self.source_private, self.unknown)
 
     def split(self, seed: int, holdout: float = 0.0) -> Split:
         """Draw which source rows are held out and in which order a method sees the target rows.
@@ -133,7 +169,7 @@ class Scenario:
         )
 
     def target_labels(self, split: Split) -> NDArray[np.int64]:
-        """Labels of the task's target rows, for the harness alone."""
+        """Labels of the task's target rows, for the harness alone: those of unknown classes follow the source's."""
         return self.target.labels[split.target]
 
     def fingerprint(self) -> str:
@@ -209,7 +245,26 @@ def stratified(labels: NDArray[np.int64], share: float, generator: np.random.Gen
     return np.sort(np.concatenate([rows[: min(round(share * len(rows)), len(rows) - 1)] for rows in groups]))
 
 
-def _different_classes(source: Domain, target: Domain) -> str:
+def class_names(names: object, argument: str) -> tuple[str, ...]:
+    """Names of classes as a tuple of different, non-empty strings."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise TypeError(f"{argument} must be a sequence of class names, got {type(names).__name__}")
+    found = tuple(names)
+    for name in found:
+        if not isinstance(name, str):
+            raise TypeError(f"{argument} must hold names of classes, got {type(name).__name__}")
+    twice = sorted({name for name in found if found.count(name) > 1})
+    if twice:
+        raise ValueError(f"{argument} must name every class once, got {', '.join(twice)} again")
+    return found
+
+
+def _different_classes(source: Domain, target: Domain, unknown: tuple[str, ...]) -> str:
+    if unknown:
+        return (
+            f"target must have the classes of the source and then the unknown ones, got {', '.join(target.classes)}; "
+            "make such scenarios with open_set_scenarios or universal_scenarios"
+        )
     lacks = sorted(set(source.classes) - set(target.classes)), sorted(set(target.classes) - set(source.classes))
     if not any(lacks):
         return f"source and target must list their classes in one order, got {source.classes} and {target.classes}"

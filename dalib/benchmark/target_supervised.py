@@ -52,8 +52,9 @@ def labelled_scenario(scenario: Scenario, seed: int) -> Scenario:
         seed: Seed of the draw.
 
     Raises:
-        ValueError: If the target is too small for a scored row.
+        ValueError: If the target is too small for a scored row, or has unknown classes.
     """
+    check_no_unknown(scenario)
     domain = scenario.target
     number = int.from_bytes(hashlib.sha256(b"target_supervised").digest()[:4], "big")
     scored = stratified(domain.labels, SCORED_SHARE, np.random.default_rng([seed, number]))
@@ -66,7 +67,16 @@ def labelled_scenario(scenario: Scenario, seed: int) -> Scenario:
         Domain(f"{domain.name} {role}", hidden_rows(domain.inputs, rows), domain.labels[rows], domain.classes)
         for role, rows in (("labelled", trained), ("scored", scored))
     )
-    return Scenario(labelled, kept_out, scenario.name, dataset=scenario.dataset)
+    return Scenario(labelled, kept_out, scenario.name, dataset=scenario.dataset, source_private=scenario.source_private)
+
+
+def check_no_unknown(scenario: Scenario) -> None:
+    """Raise if the target has unknown classes: with labelled rows of them they would not be unknown."""
+    if scenario.unknown:
+        raise ValueError(
+            f"target_supervised must run on closed or partial scenarios, got the {scenario.kind} one {scenario.name}; "
+            "leave it out"
+        )
 
 
 def target_supervised(method: Method) -> TargetSupervised:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,12 +42,25 @@ class Trained:
         for step in self.protocol.checkpoint_steps:
             if step > training.step:
                 losses = training.advance_to(step)
-                yield Checkpoint(step, training.predict, _numbers(losses), training.state_dict(), training.notes)
+                yield Checkpoint(
+                    step,
+                    training.predict,
+                    _numbers(losses),
+                    training.state_dict(),
+                    training.notes,
+                    unknown=training.unknown,
+                    extra_outputs=self.extra_outputs,
+                )
 
     @property
     def mode(self) -> str:
         """The protocol's forward mode, or ``"source"`` where the objective does not look at target rows."""
         return self.protocol.mode if self._objective(8, 2).needs_target else "source"
+
+    @property
+    def extra_outputs(self) -> int:
+        """Number of logits beyond those of the source's classes, as the objective asks for."""
+        return self._objective(8, 2).extra_outputs
 
     @property
     def device(self) -> str:
@@ -123,17 +136,18 @@ class _Training:
         self._layout: dict[str, Any] = {"memory_format": torch.channels_last} if protocol.channels_last else {}
         self.notes: dict[str, float] = {}
         self._randomness: dict[str, Any] = {}
+        outputs = len(task.classes) + method.extra_outputs
         with kept_randomness():
             seed_everything(seed)
             example = self._prepared(task.source).load(np.arange(min(2, len(task.source))))
             self.model = FeatureClassifier(
                 protocol.backbone.build(),
-                len(task.classes),
+                outputs,
                 bottleneck=protocol.bottleneck,
                 dropout=protocol.dropout,
                 example=example,
             ).to(protocol.device, **self._layout)
-            objective = _built(method.recipe, self.model.width, len(task.classes), protocol.steps, method.options)
+            objective = _built(method.recipe, self.model.width, outputs, protocol.steps, method.options)
             self.objective = objective.to(protocol.device)
             self.optimizer = _optimizer(self.model, self.objective, protocol)
             self.scheduler = LambdaLR(self.optimizer, protocol.rate_factor)
@@ -176,6 +190,21 @@ class _Training:
         with torch.no_grad():
             parts = [outputs_of(self.model, batch).cpu() for batch in rows]
         return Outputs(torch.cat([part.features for part in parts]), torch.cat([part.logits for part in parts]))
+
+    @property
+    def unknown(self) -> Callable[[Outputs], Tensor] | None:
+        """The objective's rule for rows that are of no source class, on outputs of :meth:`predict`; ``None`` without one."""
+        rule: Callable[[Outputs], Tensor] | None = getattr(self.objective, "unknown", None)
+        if rule is None:
+            return None
+        device = self.protocol.device
+
+        def verdict(outputs: Outputs) -> Tensor:
+            self.objective.eval()
+            with torch.no_grad():
+                return rule(Outputs(outputs.features.to(device), outputs.logits.to(device))).cpu()
+
+        return verdict
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on; tensors are shared with the training, not copied."""

@@ -14,6 +14,8 @@ from dalib.schedules import Schedule
 class OpenSetObjective(Objective):
     """An objective whose model has a last class for what the source does not know."""
 
+    extra_outputs = 1
+
     @staticmethod
     def unknown(outputs: Outputs) -> Tensor:
         """Which rows are unknown, shape ``(n,)``: those whose largest logit is the last."""

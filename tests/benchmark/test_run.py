@@ -22,8 +22,9 @@ from dalib.benchmark import (
     target_supervised,
     trained,
 )
+from dalib.benchmark.judge import accuracies
 from dalib.benchmark.record import write_whole
-from dalib.benchmark.run import accuracies, run_key
+from dalib.benchmark.run import run_key
 from dalib.methods import dann, mcc
 from dalib.outputs import Outputs
 
