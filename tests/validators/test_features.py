@@ -17,6 +17,7 @@ from dalib.validators import (
     rankme_score,
     silhouette_score,
 )
+from dalib.validators._clusters import clusters
 from tests.validators.evaluations import blobs, certain, evaluation, numbers
 
 
@@ -78,6 +79,15 @@ def test_class_ami_finds_that_predictions_are_the_clusters_and_that_they_are_not
     assert abs(score) < 0.05
     merged = class_ami_score(evaluation(certain(labels.clamp_max(1), 3), found.target.features))
     assert score < merged < 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_row_is_in_the_cluster_whose_mean_is_nearest(seed):
+    rows = torch.rand(80, 2, generator=torch.Generator().manual_seed(seed))  # no clusters to start in by luck
+    found = clusters(rows, 4)
+    means = torch.stack([rows[found == cluster].mean(dim=0) for cluster in range(4)])
+    assert torch.equal(torch.cdist(rows, means).argmin(dim=1), found)
+    assert len(clusters(torch.ones(5, 2), 3).unique()) == 1
 
 
 def test_class_ami_does_not_reward_collapse():
