@@ -26,7 +26,16 @@ from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.report import report
 from dalib.benchmark.scenario import Scenario, check_holdout, scenarios
 from dalib.benchmark.scores import SCORES, Score
-from dalib.benchmark.sets import SETS, NamedSet, holds_vectors, named_set, nearest, read_set
+from dalib.benchmark.sets import (
+    SETS,
+    NamedSet,
+    duplicate_note,
+    holds_vectors,
+    named_pairs,
+    named_set,
+    nearest,
+    read_set,
+)
 from dalib.benchmark.table import USUAL_PARTS, table
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
 from dalib.benchmark.trained import trained
@@ -169,7 +178,7 @@ def _run(options: argparse.Namespace) -> None:
     names = _method_names(options.methods, chosen)
     device = _device(options.device)
     domain_set = read_set(options.set, options.root, options.lists)
-    pairs = scenarios(domain_set, _pairs(options.pairs))
+    pairs = scenarios(domain_set, named_pairs(domain_set, options.pairs or chosen.pairs))
     protocol = _protocol(options, chosen, domain_set, device)
     methods = {name: _method(name, protocol) for name in names}
     scores, columns = _validators(options.validators)
@@ -179,8 +188,9 @@ def _run(options: argparse.Namespace) -> None:
     _checks.at_least(jobs, 1, "--jobs")
     _checks.at_least(seeds, 1, "--seeds")
     check_holdout(options.holdout)
-    if protocol.backbone.note:
-        print(f"note: {protocol.backbone.note}", file=sys.stderr)
+    equal = duplicate_note(domain_set, [(pair.source.name, pair.target.name) for pair in pairs])
+    for note in filter(None, (protocol.backbone.note, equal)):
+        print(f"note: {note}", file=sys.stderr)
     count = len(methods) * len(pairs) * seeds
     print(
         f"{domain_set.name}: {count} runs ({len(methods)} methods, {len(pairs)} pairs, seeds: {seeds}), "
@@ -236,20 +246,6 @@ def _known(text: str, known: list[str], option: str) -> list[str]:
 
 def _separated(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _pairs(pairs: str | None) -> list[tuple[str, str]] | None:
-    if pairs is None:
-        return None
-    found = []
-    for pair in filter(None, (part.strip() for part in pairs.split(","))):
-        source, dash, target = pair.partition("-")
-        if not (source and dash and target):
-            raise ValueError(f"--pairs must look like A-W,W-A (source-target), got {pair!r}")
-        found.append((source, target))
-    if not found:
-        raise ValueError("--pairs must name at least one pair such as A-W, got none")
-    return list(dict.fromkeys(found))
 
 
 def _device(device: str) -> str:

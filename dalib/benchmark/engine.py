@@ -140,6 +140,8 @@ def _prepared(
     _check(methods, scenarios)
     _checks.at_least(jobs, 1, "jobs")
     check_holdout(holdout)
+    for scenario in scenarios:
+        scenario.fingerprint()  # reads every row: a damaged file is named before a folder is made
     folder = None if out is None else _writable(out)
     left: list[tuple[int, _Job]] = []
     finished: dict[int, Run] = {}

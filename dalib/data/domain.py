@@ -194,7 +194,8 @@ class DomainSet:
 
     Raises:
         TypeError: If ``domains`` is no mapping of :class:`Domain`.
-        ValueError: If it is empty, a key is not its domain's name, or the domains differ in classes.
+        ValueError: If it is empty, a key is not its domain's name, two names differ in case alone, or the domains differ
+            in classes.
 
     Example:
         >>> rows = TensorInputs(torch.zeros(1, 2))
@@ -218,6 +219,11 @@ class DomainSet:
                 raise TypeError(f"domains[{key!r}] must be a Domain, got {type(domain).__name__}")
             if key != domain.name:
                 raise ValueError(f"domains must be keyed by their names, got key {key!r} for domain {domain.name!r}")
+        folded: dict[str, str] = {}
+        for key in self.domains:
+            other = folded.setdefault(key.lower(), key)
+            if other != key:
+                raise ValueError(f"domains must have names that differ in more than case, got {other!r} and {key!r}")
         agreed_classes({key: domain.classes for key, domain in self.domains.items()})
         object.__setattr__(self, "domains", dict(self.domains))
 
@@ -276,8 +282,7 @@ def _short_name(name: str, others: Sequence[str]) -> str:
     for length in range(1, len(name)):
         if not any(other.lower().startswith(name[:length].lower()) for other in others):
             return name[:1].upper() + name[1:length]
-    clash = any(other.lower() == name.lower() for other in others)
-    return name if clash else name[:1].upper() + name[1:]
+    return name[:1].upper() + name[1:]
 
 
 def _class_names(classes: object) -> tuple[str, ...]:

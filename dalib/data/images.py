@@ -62,7 +62,7 @@ class ImageFiles:
                 f"paths must be files that exist, got {len(missing)} of {len(self.paths)} that do not, "
                 f"such as {', '.join(missing[:3])}"
             )
-        self._content: str | None = None
+        self._digests: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -94,11 +94,19 @@ class ImageFiles:
         Raises:
             ValueError: If a file is empty or a picture that is cut off; it is named, before any training.
         """
-        if self._content is None:
+        content = hashlib.sha256("\n".join(self.digests()).encode()).hexdigest()
+        return hashlib.sha256(f"{content} {self.transform}".encode()).hexdigest()
+
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of the bytes of every file, in order; reads every file once.
+
+        Raises:
+            ValueError: If a file is empty or a picture that is cut off.
+        """
+        if not self._digests:
             with ThreadPoolExecutor(8) as pool:
-                digests = pool.map(_digest, self.paths)
-                self._content = hashlib.sha256("\n".join(digests).encode()).hexdigest()
-        return hashlib.sha256(f"{self._content} {self.transform}".encode()).hexdigest()
+                self._digests = tuple(pool.map(_digest, self.paths))
+        return self._digests
 
     def _picture(self, path: Path, training: bool, generator: torch.Generator | None) -> Tensor:
         return self.transform(_decoded(path), training=training, generator=generator)

@@ -97,13 +97,13 @@ def test_list_names_everything(capsys):
     [
         (
             ["run", "pictogrms"],
-            "SET must be one of pictograms, office31, features, folder, list, got 'pictogrms'; nearest: pictograms",
+            "features, folder, list, got 'pictogrms'; nearest: pictograms",
         ),
-        (["run", "features"], "--root must be the .npz file for the set features, got none"),
+        (["run", "features"], "--root must be the file of features for the set features, got none"),
         (["run", "pictograms", "--root", "."], "--root must not be given for the set pictograms"),
         (
             ["run", "features", "--root", "/nowhere/x.npz"],
-            "--root must be the .npz file, got '/nowhere/x.npz', which does not exist",
+            "--root must be the file of features, got '/nowhere/x.npz', which does not exist",
         ),
         (["run", "list", "--root", "."], "--lists must be given for the set list"),
         (["run", "FILE", "--methods", "dan,dnn"], "got 'dnn'; nearest: dann"),

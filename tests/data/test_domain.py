@@ -77,13 +77,17 @@ def test_select_rows_is_the_same_for_rows_in_memory_and_for_others():
         (["amazon", "dslr", "webcam"], ["A", "D", "W"]),
         (["art", "amazon", "product"], ["Ar", "Am", "P"]),
         (["a", "ab"], ["A", "Ab"]),
-        (["Real", "real"], ["Real", "real"]),
         (["c1", "c2", "x"], ["C1", "C2", "X"]),
     ],
 )
 def test_short_names_are_the_shortest_different_prefixes(names, short):
     made = DomainSet("s", {name: domain(name) for name in names})
     assert list(made.short_names.values()) == short
+
+
+def test_names_that_differ_in_case_alone_are_refused():
+    with pytest.raises(ValueError, match="names that differ in more than case, got 'Real' and 'real'"):
+        DomainSet("s", {name: domain(name) for name in ("Real", "art", "real")})
 
 
 def test_pairs_are_all_ordered_pairs():
