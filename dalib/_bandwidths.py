@@ -84,7 +84,16 @@ def scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | 
         >>> scaled((0.5, 2.0), mean_squared_distance, torch.tensor([[0.0], [2.0]]), None)
         tensor([1., 4.])
     """
-    scale = rule(rows, weights)
+    return multiples(scales, rule(rows, weights), rows)
+
+
+def multiples(scales: Sequence[float], scale: Tensor, rows: Tensor) -> Tensor:
+    """Multiples of the scale of these rows, not below a floor: see :func:`scaled`.
+
+    Example:
+        >>> multiples((0.5, 2.0), torch.tensor(2.0), torch.tensor([[0.0], [2.0]]))
+        tensor([1., 4.])
+    """
     if _checks.values_are_checked(scale) and not math.isfinite(scale):
         _checks.refuse_overflow(rows)
     floor = torch.finfo(rows.dtype).tiny * 2**10  # a multiple of it is still a normal number, and so is its inverse

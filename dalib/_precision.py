@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec
@@ -29,7 +30,9 @@ def float32_island(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
     @functools.wraps(function)
     def island(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         device = next((x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), "cpu")
-        with torch.autocast(device, enabled=False):
+        # Leaving autocast costs as much as some losses of a small batch, so it is done only where autocast is on.
+        leave = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
+        with leave:
             if len({x.dtype for x in args[:2] if isinstance(x, Tensor) and x.is_floating_point()}) > 1:
                 return function(*args, **kwargs)  # the function refuses two dtypes, by the arguments' names
             return function(*map(_promote, args), **{name: _promote(x) for name, x in kwargs.items()})

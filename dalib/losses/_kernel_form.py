@@ -10,110 +10,80 @@ the upper triangle, while a tile is in the cache; nothing of size N x N is kept,
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dalib import _checks
 from dalib.kernels import Gaussian
-from dalib.losses._kernel_tiles import mix, product, tiled
+from dalib.losses._gaussian_scales import Scales, scales_of
+from dalib.losses._kernel_dense import dense, value_of
+from dalib.losses._kernel_tiles import tiled
 
-TILE_ABOVE = 192
+TILE_ABOVE = 512
 """From this many rows on the sums run over tiles; below, one dense block has less overhead."""
 
 TWICE_DIFFERENTIABLE_UP_TO = 4096
 """Up to this many rows a second derivative is available: it needs matrices of rows x rows."""
 
 
-class Scales(NamedTuple):
-    """The variances of a multi-scale Gaussian kernel, shape ``(B,)``, and what is known of their ratios.
-
-    ``powers`` holds ``max(variances) / variance`` in ascending order if all of these are powers of two: one exponential
-    and a few squarings then make all kernels. Otherwise it is ``None``.
-    """
-
-    variances: Tensor
-    powers: tuple[int, ...] | None
-
-
-def doublings(variances: Sequence[float]) -> tuple[int, ...] | None:
-    """The ratios of the largest variance to each, ascending, if all are powers of two up to 2**10; else ``None``.
-
-    Example:
-        >>> doublings([1.0, 4.0, 2.0]), doublings([1.0, 3.0])
-        ((1, 2, 4), None)
-    """
-    ratios = sorted(max(variances) / variance for variance in variances)
-    powers = [2 ** round(math.log2(ratio)) if ratio < 2**11 else 0 for ratio in ratios]
-    exact = all(power and abs(ratio / power - 1) < 1e-14 for ratio, power in zip(ratios, powers, strict=True))
-    return tuple(powers) if exact else None
-
-
-def scales_of(kernel: Gaussian, rows: Tensor, weights: Tensor | None = None) -> Scales:
-    """The variances of a Gaussian kernel for these rows.
-
-    Example:
-        >>> scales_of(Gaussian([1.0, 2.0]), torch.zeros(3, 1))
-        Scales(variances=tensor([1., 4.]), powers=(1, 4))
-    """
-    if kernel.bandwidths is None:
-        relative = [float(scale) for scale in kernel.scales]
-    elif isinstance(kernel.bandwidths, Tensor):  # reading them might make the host wait for a device
-        readable = _checks.values_are_checked(kernel.bandwidths)
-        relative = [width**2 for width in kernel.bandwidths.tolist()] if readable else []
-    else:
-        relative = [float(width) ** 2 for width in kernel.bandwidths]
-    return Scales(kernel.variances(rows, weights), doublings(relative) if relative else None)
-
-
 def kernel_form(
-    layers: Sequence[Tensor], scales: Sequence[Scales], weights: Tensor, mixing: Tensor | None = None
+    layers: Sequence[Tensor],
+    kernels: Sequence[Gaussian],
+    weights: Tensor,
+    mixing: Tensor | None = None,
+    *,
+    counts: Tensor | None = None,
 ) -> Tensor:
     r"""The sum :math:`V`, differentiable in the layers and the weights.
 
     Args:
         layers: One matrix of rows for each factor of the kernel, each shape ``(N, d_l)``.
-        scales: The scales of each factor.
+        kernels: The factors.
         weights: Shape ``(N,)`` or ``(N, C)``.
         mixing: Shape ``(C, C)``, symmetric, outside the graph; default: the identity.
+        counts: What each row counts in a bandwidth that comes from the rows, shape ``(N,)``; default: one.
 
     Returns:
-        Scalar tensor.
+        Scalar tensor; without ``mixing`` not negative.
 
     Raises:
         ValueError: If squared distances are beyond the dtype of the layers, where values are checked.
         RuntimeError: In a second derivative with more than :data:`TWICE_DIFFERENTIABLE_UP_TO` rows.
 
     Example:
-        >>> unit = Scales(torch.ones(1), (1,))
-        >>> kernel_form([torch.tensor([[0.0], [2.0]])], [unit], torch.tensor([1.0, -1.0]))  # 2 - 2 exp(-2)
+        >>> kernel_form([torch.tensor([[0.0], [2.0]])], [Gaussian([1.0])], torch.tensor([1.0, -1.0]))  # 2 - 2 exp(-2)
         tensor(1.7293)
     """
     weights = weights[:, None] if weights.ndim == 1 else weights
-    powers = tuple(each.powers for each in scales)
-    variances = [each.variances for each in scales]
     if torch.compiler.is_compiling() and len(weights) <= TWICE_DIFFERENTIABLE_UP_TO:
-        return _value(layers, variances, powers, weights, mixing)
+        variances = [kernel.variances(rows, counts) for kernel, rows in zip(kernels, layers, strict=True)]
+        form = value_of(layers, variances, weights, mixing)
+        return form.clamp_min(0) if mixing is None else form
+    known = [scales_of(kernel, rows, counts) for kernel, rows in zip(kernels, layers, strict=True)]
+    scales, given = tuple(each for each, _ in known), [variances for _, variances in known]
     wants_gradient = torch.is_grad_enabled() and any(_may_require_gradient(x) for x in (*layers, weights))
-    value: Tensor = _KernelForm.apply(powers, wants_gradient, mixing, weights, *layers, *variances)[0]  # type: ignore[no-untyped-call]
+    value: Tensor = _KernelForm.apply(scales, wants_gradient, mixing, counts, weights, *layers, *given)[0]  # type: ignore[no-untyped-call]
     if _checks.values_are_checked(value) and not math.isfinite(value.detach()):
         _checks.refuse_overflow(max(layers, key=lambda rows: float(rows.detach().abs().max())))
     return value
 
 
 @torch.no_grad()
-def kernel_times(rows: Tensor, scales: Scales, weights: Tensor) -> Tensor:
-    """The kernel matrix of the rows times ``weights``, shape ``(N, C)``, without ever holding that matrix.
+def kernel_times(rows: Tensor, kernel: Gaussian, columns: Tensor) -> Tensor:
+    """The kernel matrix of the rows times ``columns``, shape ``(N, C)``, without ever holding that matrix.
 
     Example:
-        >>> kernel_times(torch.tensor([[0.0], [2.0]]), Scales(torch.ones(1), (1,)), torch.eye(2))
+        >>> kernel_times(torch.tensor([[0.0], [2.0]]), Gaussian([1.0]), torch.eye(2))
         tensor([[1.0000, 0.1353],
                 [0.1353, 1.0000]])
     """
-    return tiled([rows], [scales.variances], [scales.powers], weights, None, False)[1] / 2
+    scales, variances = scales_of(kernel, rows, None)
+    return tiled([rows], [scales], [variances], None, columns, None, False)[1] / 2
 
 
 def _may_require_gradient(x: Tensor) -> bool:
@@ -125,43 +95,39 @@ class _KernelForm(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        powers: tuple[tuple[int, ...] | None, ...],
+        scales: tuple[Scales, ...],
         wants_gradient: bool,
         mixing: Tensor | None,
+        counts: Tensor | None,
         weights: Tensor,
-        *rest: Tensor,
+        *rest: Any,
     ) -> tuple[Tensor, ...]:
-        layers, variances = rest[: len(powers)], rest[len(powers) :]
-        if len(weights) <= TILE_ABOVE:
-            return _dense(layers, variances, powers, weights, mixing, wants_gradient)
-        return tiled(layers, variances, powers, weights, mixing, wants_gradient)
+        layers, given = rest[: len(scales)], rest[len(scales) :]
+        made = dense if len(weights) <= TILE_ABOVE else tiled
+        value, *others = made(layers, scales, given, counts, weights, mixing, wants_gradient)
+        return (value.clamp_min(0) if mixing is None else value, *others)  # below zero only by rounding
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        powers, _, mixing, weights, *rest = inputs
-        gradients = output[1:]
-        ctx.mark_non_differentiable(*gradients)
+        scales, _, mixing, _, weights, *rest = inputs
+        ctx.layers = len(scales)
+        ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        ctx.powers = powers
-        ctx.save_for_backward(weights, *rest, *gradients, *([] if mixing is None else [mixing]))
+        ctx.save_for_backward(weights, *rest[: ctx.layers], *output[1:], *([] if mixing is None else [mixing]))
 
     @staticmethod
     def backward(ctx: Any, of_value: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        layers = len(ctx.powers)
-        weights, *saved = ctx.saved_tensors
-        rest, gradients, mixing = saved[: 2 * layers], saved[2 * layers : 3 * layers + 1], saved[3 * layers + 1 :]
+        none = (None,) * ctx.layers
         if of_value is None:
-            return (None,) * (4 + 2 * layers)
+            return (None, None, None, None, None, *none, *none)
+        inputs, made = ctx.saved_tensors[: ctx.layers + 1], ctx.saved_tensors[ctx.layers + 1 :]
         if torch.is_grad_enabled():  # a second derivative may follow: the gradient must itself be in the graph
-            if len(weights) > TWICE_DIFFERENTIABLE_UP_TO:
-                raise RuntimeError(
-                    f"a second derivative needs all pairs of rows at once and is offered up to "
-                    f"{TWICE_DIFFERENTIABLE_UP_TO} rows, got {len(weights)}; use fewer rows or drop create_graph=True"
-                )
-            made = _dense(rest[:layers], rest[layers:], ctx.powers, weights, mixing[0] if mixing else None, True)
-            gradients = made[1:]
-        of_weights, *of_layers = (of_value * gradient for gradient in gradients)
-        return (None, None, None, of_weights, *of_layers, *([None] * layers))
+            variances, mixing = made[ctx.layers + 1 : 2 * ctx.layers + 1], made[2 * ctx.layers + 1 :]
+            gradients = _gradient_in_graph(of_value, inputs, variances, mixing[0] if mixing else None)
+        else:
+            needed = zip(made, ctx.needs_input_grad[4 : 5 + ctx.layers], strict=False)
+            gradients = tuple(of_value * gradient if wanted else None for gradient, wanted in needed)
+        return (None, None, None, None, *gradients, *none)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
@@ -175,65 +141,18 @@ class _KernelForm(torch.autograd.Function):
         return tuple(torch.stack(parts) for parts in zip(*made, strict=True)), (0,) * len(made[0])
 
 
-def _centred(rows: Tensor) -> Tensor:
-    return rows - rows.detach().mean(dim=0)
+# Looked up by torch in every call; without this it is made anew each time, at a tenth of the time of a small batch.
+_KernelForm.forward.__signature__ = inspect.signature(_KernelForm.forward)  # type: ignore[attr-defined]
 
 
-def _kernels(
-    rows: Tensor, variances: Tensor, powers: tuple[int, ...] | None, slope: bool = True
-) -> tuple[Tensor, Tensor]:
-    """The kernel of all pairs of centred rows, and minus its derivative by the squared distance."""
-    products = rows @ rows.mT
-    norms = products.diagonal()  # of the same product, so that the diagonal of the distances is exactly zero
-    distances = (norms[:, None] + norms - 2 * products).clamp_min(0)
-    count = variances.shape[0]
-    if powers is None:
-        parts = [torch.exp(distances / (-2 * variance)) for variance in variances.unbind()]
-        slopes = [part / (2 * count * variance) for part, variance in zip(parts, variances.unbind(), strict=True)]
-        return sum(parts[1:], start=parts[0]) / count, sum(slopes[1:], start=slopes[0]) if slope else distances
-    top = variances.amax()
-    part = torch.exp(distances * (-0.5 / top))
-    kernel, steep, power = part, part, 1
-    for wanted in powers[1:]:
-        while power < wanted:
-            part, power = part * part, 2 * power
-        kernel = kernel + part
-        steep = torch.add(steep, part, alpha=power) if slope else steep
-    return kernel / count, steep * (0.5 / (count * top))
-
-
-def _value(
-    layers: Sequence[Tensor],
-    variances: Sequence[Tensor],
-    powers: Sequence[tuple[int, ...] | None],
-    weights: Tensor,
-    mixing: Tensor | None,
-) -> Tensor:
-    layers = [_centred(rows) for rows in layers]
-    kernel = product([_kernels(*each, slope=False)[0] for each in zip(layers, variances, powers, strict=True)])
-    return (mix(weights, mixing) * (kernel @ weights)).sum()
-
-
-def _dense(
-    layers: Sequence[Tensor],
-    variances: Sequence[Tensor],
-    powers: Sequence[tuple[int, ...] | None],
-    weights: Tensor,
-    mixing: Tensor | None,
-    wants_gradient: bool,
-) -> tuple[Tensor, ...]:
-    """Value and gradients from N x N matrices, by operations that can be differentiated once more."""
-    layers = [_centred(rows) for rows in layers]
-    parts = [_kernels(*each, slope=wants_gradient) for each in zip(layers, variances, powers, strict=True)]
-    kernel = product([part[0] for part in parts])
-    mixed = mix(weights, mixing)
-    sums = kernel @ weights
-    value = (mixed * sums).sum()
-    if not wants_gradient:
-        return (value, 2 * mix(sums, mixing), *(torch.zeros_like(rows) for rows in layers))
-    pairs = mixed @ weights.mT
-    gradients = []
-    for this, rows in enumerate(layers):
-        steep = product([parts[this][1], *(part[0] for other, part in enumerate(parts) if other != this)]) * pairs
-        gradients.append(4 * (steep - torch.diag_embed(steep.sum(dim=1))) @ rows)
-    return (value, 2 * mix(sums, mixing), *gradients)
+def _gradient_in_graph(
+    of_value: Tensor, inputs: Sequence[Tensor], variances: Sequence[Tensor], mixing: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    if len(inputs[0]) > TWICE_DIFFERENTIABLE_UP_TO:
+        raise RuntimeError(
+            f"a second derivative needs all pairs of rows at once and is offered up to "
+            f"{TWICE_DIFFERENTIABLE_UP_TO} rows, got {len(inputs[0])}; use fewer rows or drop create_graph=True"
+        )
+    pull = torch.func.vjp(lambda weights, *layers: value_of(layers, variances, weights, mixing), *inputs)[1]
+    gradients: tuple[Tensor, ...] = pull(of_value)
+    return gradients

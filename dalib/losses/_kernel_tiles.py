@@ -1,96 +1,71 @@
-"""Weighted sums of Gaussian kernels over all pairs of rows, tile by tile: see ``kernel_form``."""
+"""Weighted sums of Gaussian kernels over all pairs of rows, tile by tile: see ``_kernel_form``."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from dalib.losses._gaussian_scales import Scales, sums_of_kernels, variances_of
+from dalib.losses._kernel_dense import mix, product
+
 _TILE = {"cpu": 512, "cuda": 4096}
 """The edge of a tile: on a CPU a few of them fit into the cache, on a GPU one keeps it busy."""
 
 
-def mix(weights: Tensor, mixing: Tensor | None) -> Tensor:
-    """``weights @ mixing``, where no mixing is the identity."""
-    return weights if mixing is None else weights @ mixing
-
-
-def product(factors: Sequence[Tensor]) -> Tensor:
-    """The elementwise product of the factors.
-
-    Example:
-        >>> product([torch.tensor([2.0]), torch.tensor([3.0])])
-        tensor([6.])
-    """
-    return functools.reduce(torch.mul, factors)
-
-
 def tiled(
     layers: Sequence[Tensor],
-    variances: Sequence[Tensor],
-    powers: Sequence[tuple[int, ...] | None],
+    scales: Sequence[Scales],
+    given: Sequence[Tensor | None],
+    counts: Tensor | None,
     weights: Tensor,
     mixing: Tensor | None,
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
-    """The same in tiles of the upper triangle, in buffers that stay in the cache."""
-    tops = [each.amax() for each in variances]
-    # Centred rows in units of the widest bandwidth, and a column of ones: minus half their squared distance is the exponent.
-    extended = [_extended(rows, top) for rows, top in zip(layers, tops, strict=True)]
-    factors = [
-        _Factor(rows, each, top, kinds)
-        for rows, each, top, kinds in zip(extended, variances, tops, powers, strict=True)
-    ]
+    """The value, its gradients by the weights and by the layers, and the variances, in buffers that stay in the cache."""
+    factors = [_Factor(*each, counts, wants_gradient) for each in zip(layers, scales, given, strict=True)]
+    variances = [factor.variances for factor in factors]
     mixed = mix(weights, mixing)
-    totals = [torch.zeros_like(rows) for rows in extended] if wants_gradient else []
     sums = torch.zeros_like(weights)
-    _sweep(factors, weights, mixed, sums, totals)
-    count = math.prod(factor.count for factor in factors)
+    _sweep(factors, weights, mixed, sums, wants_gradient)
+    count = math.prod(len(each) for each in variances)
     sums /= count
     value = (mixed * sums).sum()
     if not wants_gradient:
-        return (value, 2 * mix(sums, mixing), *(torch.zeros_like(rows) for rows in layers))
-    gradients = []
-    for total, rows, top in zip(totals, extended, tops, strict=True):
-        gradient = total[:, :-1].addcmul_(total[:, -1:], rows[:, :-1], value=-1)
-        factor = 2 / (count * top.sqrt())
-        gradients.append(gradient.mul_(mixed * factor if weights.shape[1] == 1 else factor))
-    return (value, 2 * mix(sums, mixing), *gradients)
+        return (value, 2 * mix(sums, mixing), *map(torch.zeros_like, layers), *variances)
+    single = mixed if weights.shape[1] == 1 else 1
+    gradients = [factor.gradient(single * (2 / (count * factor.top.sqrt()))) for factor in factors]
+    return (value, 2 * mix(sums, mixing), *gradients, *variances)
 
 
-def _extended(rows: Tensor, top: Tensor) -> Tensor:
-    made = rows.new_empty(rows.shape[0], rows.shape[1] + 1)
-    torch.sub(rows, rows.mean(dim=0), out=made[:, :-1])
-    made[:, :-1] /= top.sqrt()
-    made[:, -1] = 1
-    return made
-
-
-def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, totals: Sequence[Tensor]) -> None:
-    """Add up ``sums = K weights`` and, for each factor, ``total = slope rows``; a tile serves both its sides."""
+def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, wants_gradient: bool) -> None:
+    """Add up ``sums = K weights`` and the gradients of the factors; a tile serves both its sides."""
     edge = _edge(len(weights), weights.device.type)
     single = weights.shape[1] == 1  # then the weights go into the rows and no matrix of pairs is needed
+    column = weights if single else torch.ones_like(weights[:, :1])
     for i in range(0, len(weights), edge):
         for j in range(i, len(weights), edge):
             first, second = slice(i, i + edge), slice(j, j + edge)
-            tiles = [factor.tile(first, second, bool(totals)) for factor in factors]
+            tiles = [factor.tile(first, second, wants_gradient) for factor in factors]
             kernel = product([kernel for kernel, _ in tiles])
             sums[first].addmm_(kernel, weights[second])
             if j > i:
                 sums[second].addmm_(kernel.mT, weights[first])
-            for this, total in enumerate(totals):
-                rows, steep = factors[this].extended, tiles[this][1]
+            if not wants_gradient:
+                continue
+            pairs = None if single else mixed[first] @ weights[second].mT
+            for this, factor in enumerate(factors):
+                steep = tiles[this][1]
                 for other, (factor_kernel, _) in enumerate(tiles):
                     if other != this:
                         steep.mul_(factor_kernel)
-                if not single:
-                    steep.mul_(mixed[first] @ weights[second].mT)
-                total[first].addmm_(steep, rows[second] * weights[second] if single else rows[second])
+                if pairs is not None:
+                    steep.mul_(pairs)
+                factor.add(first, second, steep, column)
                 if j > i:
-                    total[second].addmm_(steep.mT, rows[first] * weights[first] if single else rows[first])
+                    factor.add(second, first, steep.mT, column)
 
 
 def _edge(rows: int, device: str) -> int:
@@ -100,55 +75,46 @@ def _edge(rows: int, device: str) -> int:
 
 
 class _Factor:
-    """Tiles of one factor of the kernel, and of its slope in units of the widest bandwidth, in reused buffers.
+    """Tiles of one factor of the kernel and of its slope, in reused buffers; and the gradient, as it adds up."""
 
-    Both are sums over the bandwidths; the caller divides by their number.
-    """
+    def __init__(
+        self, rows: Tensor, scales: Scales, given: Tensor | None, counts: Tensor | None, wants_gradient: bool
+    ) -> None:
+        self.rows = rows - rows.mean(dim=0)
+        squares = torch.linalg.vector_norm(self.rows, dim=1).square_()
 
-    def __init__(self, rows: Tensor, variances: Tensor, top: Tensor, powers: tuple[int, ...] | None) -> None:
-        self.extended = rows
-        self.rows = rows[:, :-1]
-        self.halves = torch.cat([part.square().sum(dim=1) / 2 for part in torch.split(self.rows, 4096)])
-        self.powers = powers
-        self.count = variances.shape[0]
-        self.ratios = top / variances
+        def mean_square(parts: Tensor) -> Tensor:
+            middle = parts @ self.rows  # of centred rows: taking its square away cancels next to no digits
+            mean: Tensor = 2 * (parts @ squares - middle @ middle).clamp_min(0)
+            return mean
+
+        self.variances = variances_of(scales, given, rows, mean_square, counts)
+        self.powers = scales.powers
+        self.top = self.variances.amax()
+        # In units of the widest bandwidth minus half a squared distance is the exponent.
+        self.rows.mul_(1 / self.top.sqrt())
+        self.halves = squares.mul_(0.5 / self.top)
         edge = _edge(len(rows), rows.device.type)
         self.buffers = [rows.new_empty(edge * edge) for _ in range(4)]
+        self.total = torch.zeros_like(self.rows) if wants_gradient else self.rows
+        self.mass = torch.zeros_like(self.rows[:, :1])
 
     def tile(self, first: slice, second: slice, slope: bool) -> tuple[Tensor, Tensor]:
         rows, columns = self.rows[first], self.rows[second]
-        exponent, kernel, steep = (self._view(i, (len(rows), len(columns))) for i in range(3))
+        shape = len(rows), len(columns)
+        exponent, *buffers = (buffer[: math.prod(shape)].view(shape) for buffer in self.buffers)
         torch.add(self.halves[first][:, None], self.halves[second], out=exponent)
         torch.addmm(exponent, rows, columns.mT, beta=-1, out=exponent)
         exponent.clamp_(max=0)
         if first == second:
             exponent.fill_diagonal_(0)
-        if self.powers is None:
-            self._exponentials(exponent, kernel, steep)
-        else:
-            self._squarings(exponent.exp_(), kernel, steep, self.powers, slope)
-        return kernel, steep
+        return sums_of_kernels(exponent, self.variances, self.powers, slope, buffers)
 
-    def _view(self, i: int, shape: tuple[int, ...]) -> Tensor:
-        return self.buffers[i][: math.prod(shape)].view(shape)
+    def add(self, to: slice, of: slice, steep: Tensor, column: Tensor) -> None:
+        """What the pull of the rows ``of`` adds to the gradient of the rows ``to``."""
+        self.mass[to].addmm_(steep, column[of])
+        self.total[to].addmm_(steep, self.rows[of] * column[of])
 
-    def _squarings(self, part: Tensor, kernel: Tensor, steep: Tensor, powers: tuple[int, ...], slope: bool) -> None:
-        power = 1
-        parts, slopes, spare = part, part, self._view(3, part.shape)
-        for wanted in powers[1:]:
-            while power < wanted:
-                part = torch.mul(part, part, out=spare)
-                power *= 2
-            parts = torch.add(parts, part, out=kernel)
-            slopes = torch.add(slopes, part, alpha=power, out=steep) if slope else steep
-        if len(powers) == 1:
-            kernel.copy_(part)
-            steep.copy_(part)
-
-    def _exponentials(self, exponent: Tensor, kernel: Tensor, steep: Tensor) -> None:
-        kernel.zero_()
-        steep.zero_()
-        for ratio in self.ratios.unbind():
-            part = (exponent * ratio).exp_()
-            kernel.add_(part)
-            steep.addcmul_(part, ratio)
+    def gradient(self, factor: Tensor) -> Tensor:
+        """The sum of ``steep_ij (x_j - x_i)``, times a factor."""
+        return self.total.addcmul_(self.mass, self.rows, value=-1).mul_(factor)

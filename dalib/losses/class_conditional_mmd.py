@@ -11,7 +11,7 @@ from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian
 from dalib.losses._class_shares import class_shares, memberships, present
-from dalib.losses._kernel_form import kernel_form, scales_of
+from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import pool
 
 
@@ -71,9 +71,8 @@ def class_conditional_mmd_loss(
     shared = present(of_source, source_weights) & present(of_target, target_weights)
     a = class_shares(of_source, source_weights, "source_weights") * shared
     b = class_shares(of_target, target_weights, "target_weights") * shared
-    scales = scales_of(Gaussian(bandwidths), pooled.rows, pooled.weights)
-    form = kernel_form([pooled.rows], [scales], torch.cat([a, -b]))
-    return (form / shared.sum().clamp_min(1)).clamp_min(0)
+    form = kernel_form([pooled.rows], [Gaussian(bandwidths)], torch.cat([a, -b]), counts=pooled.weights)
+    return form / shared.sum().clamp_min(1)
 
 
 class ClassConditionalMMDLoss(nn.Module):

@@ -11,7 +11,7 @@ from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian
 from dalib.losses._class_shares import class_shares, memberships, present
-from dalib.losses._kernel_form import kernel_form, scales_of
+from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import pool
 
 
@@ -73,7 +73,6 @@ def contrastive_domain_loss(
     shared = present(of_source, source_weights) & present(of_target, target_weights)
     a = class_shares(of_source, source_weights, "source_weights") * shared
     b = class_shares(of_target, target_weights, "target_weights") * shared
-    scales = scales_of(Gaussian(bandwidths), pooled.rows, pooled.weights)
     own = torch.eye(classes, dtype=source.dtype, device=source.device)
     count = shared.sum().to(source.dtype).clamp_min(1)
     # Of the means of a domain's own classes both sums hold 1/|C|, so they cancel, unless there is one class alone.
@@ -81,7 +80,7 @@ def contrastive_domain_loss(
     across = own / count - (1 - own) * (1 - alone) / (count * (count - 1).clamp_min(1))
     mixing = torch.cat([torch.cat([alone * own, -across], dim=1), torch.cat([-across, alone * own], dim=1)])
     columns = torch.cat([torch.cat([a, torch.zeros_like(a)], dim=1), torch.cat([torch.zeros_like(b), b], dim=1)])
-    return kernel_form([pooled.rows], [scales], columns, mixing)
+    return kernel_form([pooled.rows], [Gaussian(bandwidths)], columns, mixing, counts=pooled.weights)
 
 
 class ContrastiveDomainLoss(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian
-from dalib.losses._kernel_form import kernel_form, scales_of
+from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import pool
 
 
@@ -63,8 +63,7 @@ def joint_mmd_loss(
     _check_layers(source, target)
     kernels = _checked_kernels(kernels, len(source))
     pools = [pool(*layers, source_weights, target_weights) for layers in zip(source, target, strict=True)]
-    scales = [scales_of(kernel, each.rows, each.weights) for kernel, each in zip(kernels, pools, strict=True)]
-    return kernel_form([each.rows for each in pools], scales, pools[0].signs).clamp_min(0)
+    return kernel_form([each.rows for each in pools], kernels, pools[0].signs, counts=pools[0].weights)
 
 
 def _check_layers(source: object, target: object) -> None:

@@ -11,7 +11,7 @@ from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian
 from dalib.losses._class_shares import class_shares, memberships, present
-from dalib.losses._kernel_form import kernel_form, scales_of
+from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import pool
 
 
@@ -81,8 +81,8 @@ def local_mmd_loss(
             -class_shares(probs, target_weights, "target_weights"),
         ]
     )
-    scales = scales_of(Gaussian(bandwidths), pooled.rows, pooled.weights)
-    return (kernel_form([pooled.rows], [scales], columns * shared) / shared.sum().clamp_min(1)).clamp_min(0)
+    form = kernel_form([pooled.rows], [Gaussian(bandwidths)], columns * shared, counts=pooled.weights)
+    return form / shared.sum().clamp_min(1)
 
 
 def _check_probs(probs: Tensor, rows: Tensor) -> None:

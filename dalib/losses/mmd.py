@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, chosen
-from dalib.losses._kernel_form import kernel_form, scales_of
+from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import pool
 
 
@@ -70,9 +70,8 @@ def mmd_loss(
     kernel = chosen(kernel, bandwidths)
     pooled = pool(source, target, source_weights, target_weights)
     if isinstance(kernel, Gaussian):
-        value = kernel_form([pooled.rows], [scales_of(kernel, pooled.rows, pooled.weights)], pooled.signs)
-    else:
-        value = pooled.signs @ kernel.at(pooled.rows, pooled.weights)(pooled.rows) @ pooled.signs
+        return kernel_form([pooled.rows], [kernel], pooled.signs, counts=pooled.weights)
+    value = pooled.signs @ kernel.at(pooled.rows, pooled.weights)(pooled.rows) @ pooled.signs
     return value.clamp_min(0)  # below zero only by rounding
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dalib import _checks
 from dalib.kernels import Gaussian, Kernel, chosen
-from dalib.losses._kernel_form import kernel_times, scales_of
+from dalib.losses._kernel_form import kernel_times
 
 EXACT_BELOW = 2048
 """Fewer rows than this are computed in float64, so that ties between permutations stay ties."""
@@ -99,7 +99,7 @@ def mmd_test(
 def _sums(kernel: Kernel, rows: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
     """The kernel of each row with itself, and its sums over the members of each column."""
     if isinstance(kernel, Gaussian):
-        return torch.ones_like(rows[:, 0]).double(), kernel_times(rows, scales_of(kernel, rows), members)
+        return torch.ones_like(rows[:, 0]).double(), kernel_times(rows, kernel, members)
     gram = kernel.at(rows)
     diagonal = gram(rows[:, None])[:, 0, 0]
     return diagonal.double(), torch.cat([gram(part, rows) @ members for part in torch.split(rows, ROWS_AT_ONCE)])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, chosen
-from dalib.losses._kernel_form import kernel_form, scales_of
+from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import pool, refuse_one_row
 
 
@@ -71,7 +71,7 @@ def unbiased_mmd_loss(
         # The larger factor of the pairs within a domain is a sum of squares more; a row with itself counts one.
         extra = [row_shares * (own / (1 - own)).sqrt() for row_shares, own in zip(pooled[1:3], alone, strict=True)]
         columns = torch.stack([pooled.signs, *_apart(*extra)], dim=1)
-        form = kernel_form([pooled.rows], [scales_of(kernel, pooled.rows, pooled.weights)], columns)
+        form = kernel_form([pooled.rows], [kernel], columns, counts=pooled.weights)
         return form - sum(own / (1 - own) for own in alone)
     values = kernel.at(pooled.rows, pooled.weights)(pooled.rows)
     values = values * (1 - torch.eye(len(values), dtype=values.dtype, device=values.device))

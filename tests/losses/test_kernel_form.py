@@ -5,7 +5,8 @@ import torch
 
 from dalib.kernels import Gaussian, gaussian_kernel, squared_distances
 from dalib.losses import _kernel_form, _kernel_tiles
-from dalib.losses._kernel_form import Scales, doublings, kernel_form, kernel_times, scales_of
+from dalib.losses._gaussian_scales import doublings
+from dalib.losses._kernel_form import kernel_form, kernel_times
 
 VARIANCES = {"one": (2.0,), "doublings": (1.0, 4.0, 2.0), "with a gap": (8.0, 1.0), "others": (1.0, 3.0, 2.0)}
 
@@ -18,8 +19,7 @@ def plain(layers, variances, weights, mixing):
 
 
 def engine(layers, variances, weights, mixing):
-    known = [Scales(torch.tensor(each, dtype=weights.dtype), doublings(each)) for each in variances]
-    return kernel_form(layers, known, weights, mixing)
+    return kernel_form(layers, [Gaussian([v**0.5 for v in each]) for each in variances], weights, mixing)
 
 
 def problem(rows=13, columns=2, layers=1):
@@ -101,8 +101,7 @@ def test_tiles_of_the_real_size_keep_six_digits_in_float32_also_far_from_zero():
 
     def gradient_and_value(dtype):
         x = rows.to(dtype).requires_grad_()
-        scales = scales_of(Gaussian(), x.detach())
-        value = kernel_form([x], [scales], weights.to(dtype))
+        value = kernel_form([x], [Gaussian()], weights.to(dtype))
         return torch.autograd.grad(value, x)[0].double(), value.item()
 
     (single, value), (double, exact) = gradient_and_value(torch.float32), gradient_and_value(torch.float64)
@@ -114,7 +113,7 @@ def test_memory_does_not_hold_the_matrix_of_all_pairs():
     rows = torch.randn(6000, 4, requires_grad=True)  # all pairs: 144 MB
     weights = torch.full((6000,), 1 / 6000)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        kernel_form([rows], [Scales(torch.ones(1), (1,))], weights).backward()
+        kernel_form([rows], [Gaussian([1.0])], weights).backward()
     held = peak = 0
     for event in profile.profiler.kineto_results.events():
         if event.name() == "[memory]":
@@ -125,8 +124,8 @@ def test_memory_does_not_hold_the_matrix_of_all_pairs():
 
 def test_kernel_times_is_the_matrix_product(path):
     rows, columns = torch.randn(9, 2, dtype=torch.float64), torch.randn(9, 4, dtype=torch.float64)
-    scales = scales_of(Gaussian([1.0, 3.0]), rows)
-    torch.testing.assert_close(kernel_times(rows, scales, columns), Gaussian([1.0, 3.0])(rows) @ columns)
+    kernel = Gaussian([1.0, 3.0])
+    torch.testing.assert_close(kernel_times(rows, kernel, columns), kernel(rows) @ columns)
 
 
 @pytest.mark.parametrize(
