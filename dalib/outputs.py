@@ -85,7 +85,10 @@ class Outputs:
             ("weights", self.weights),
             ("index", self.index),
         ):
-            if rows is not None and rows.shape[:1] != self.features.shape[:1]:
+            if rows is None:
+                continue
+            _checks.tensor(rows, name)
+            if rows.shape[:1] != self.features.shape[:1]:
                 raise ValueError(
                     f"{name} must have one row for each of the {self.features.shape[0]} rows of features, "
                     f"got shape {tuple(rows.shape)}"

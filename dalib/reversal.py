@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dalib import _checks
 from dalib.outputs import Outputs
-from dalib.schedules import Schedule, Scheduled
+from dalib.schedules import Schedule, Scheduled, finite_number
 
 
 def reverse_gradient(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
@@ -18,13 +18,14 @@ def reverse_gradient(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
 
     Args:
         x: Any floating-point tensor.
-        strength: The factor :math:`\lambda`; 0 stops the gradient. A number or a 0-d tensor.
+        strength: The factor :math:`\lambda`; 0 stops the gradient. A finite number or a 0-d tensor.
 
     Returns:
         A tensor equal to ``x``, where ``x`` is finite.
 
     Raises:
-        TypeError: If ``x`` is not a floating-point tensor.
+        TypeError: If ``x`` is not a floating-point tensor, or ``strength`` neither a number nor a tensor.
+        ValueError: If ``strength`` is a number that is not finite, or a tensor of more than one.
 
     References:
         .. [1] Ganin and Lempitsky. Unsupervised Domain Adaptation by Backpropagation. ICML 2015.
@@ -41,7 +42,11 @@ def reverse_gradient(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     _checks.floating(x, "x")
     # On the way from x (held fixed) to x itself: wherever one stops the value is x, and the slope is how far one went.
     if isinstance(strength, Tensor):
+        if strength.ndim:
+            raise ValueError(f"strength must be a number or a 0-d tensor, got shape {tuple(strength.shape)}")
         return torch.lerp(x.detach(), x, -strength.detach().to(x))
+    if not torch.compiler.is_compiling():
+        finite_number(strength, "strength")
     return torch.lerp(x.detach(), x, -float(strength))
 
 

@@ -123,7 +123,7 @@ class Scheduled(nn.Module):
             raise TypeError(f"{name} must be a number or a schedule step -> float, got {type(value).__name__}")
         self.name = name
         self.schedule: Schedule | None = None if isinstance(value, int | float) else value
-        self.constant = _finite(value, name, None) if isinstance(value, int | float) else 0.0
+        self.constant = finite_number(value, name) if isinstance(value, int | float) else 0.0
         self._count = 0  # host copy of the step, so that advancing never waits for a device
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("value", torch.zeros((), dtype=torch.float32), persistent=False)
@@ -141,7 +141,7 @@ class Scheduled(nn.Module):
 
     def _refresh(self) -> None:
         if self.schedule is not None:
-            self.value.fill_(_finite(self.schedule(self._count), self.name, self._count))
+            self.value.fill_(finite_number(self.schedule(self._count), self.name, self._count))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -153,9 +153,32 @@ class Scheduled(nn.Module):
         return f"{self.constant:g}" if self.schedule is None else f"{self.schedule}, step={self._count}"
 
 
-def _finite(value: object, name: str, step: int | None) -> float:
-    number = float(value)  # type: ignore[arg-type]
+def finite_number(value: object, name: str, step: int | None = None) -> float:
+    """``value`` as a float; raise unless it is a finite number.
+
+    Args:
+        value: A number, or a tensor or array that holds one.
+        name: What it is called in error messages.
+        step: The step at which a schedule gave it, for the message.
+
+    Returns:
+        The number.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is not finite.
+
+    Example:
+        >>> finite_number(3, "strength")
+        3.0
+    """
+    where = "" if step is None else f" from its schedule at step {step}"
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}{where}") from None
     if not math.isfinite(number):
-        where = "" if step is None else f" from its schedule at step {step}"
         raise ValueError(f"{name} must be finite, got {number}{where}")
     return number

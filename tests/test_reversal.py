@@ -75,6 +75,16 @@ def test_a_schedule_of_a_hundred_steps_compiles_at_most_two_graphs():
     assert graphs <= 2
 
 
-def test_integers_are_refused():
-    with pytest.raises(TypeError, match="x must have a floating-point dtype"):
-        reverse_gradient(torch.arange(3))
+@pytest.mark.parametrize(
+    ("x", "strength", "error", "message"),
+    [
+        (torch.arange(3), 1.0, TypeError, "x must have a floating-point dtype"),
+        (torch.ones(3), float("nan"), ValueError, "strength must be finite, got nan"),
+        (torch.ones(3), float("inf"), ValueError, "strength must be finite, got inf"),
+        (torch.ones(3), "1", TypeError, "strength must be a number, got str"),
+        (torch.ones(3), torch.ones(2, 3), ValueError, r"strength must be a number or a 0-d tensor, got shape \(2, 3\)"),
+    ],
+)
+def test_what_cannot_be_reversed_is_refused(x, strength, error, message):
+    with pytest.raises(error, match=message):
+        reverse_gradient(x, strength)

@@ -66,6 +66,8 @@ def test_casting_the_module_keeps_the_step():
         (lambda: Scheduled("high"), TypeError, "value must be a number or a schedule"),
         (lambda: Scheduled(math.inf, name="weight"), ValueError, "weight must be finite, got inf"),
         (lambda: Scheduled(lambda step: math.nan), ValueError, "from its schedule at step 0"),
+        (lambda: Scheduled(lambda step: None), TypeError, "value must be a number, got NoneType from its schedule"),
+        (lambda: Scheduled(lambda step: "1"), TypeError, "value must be a number, got str from its schedule at step 0"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

@@ -117,24 +117,12 @@ class DomainAdversarialLoss(nn.Module):
     ) -> Tensor:
         """The loss of two feature matrices, shapes ``(n, d)`` and ``(m, d)``."""
         _checks.two_samples(source, target)
-        _refuse_other_width(self.discriminator, source.shape[1])
+        _checks.takes(self.discriminator, source.shape[1], "discriminator")
+        rows = len(source) + len(target)
         logits = self.discriminator(self.reversal(torch.cat([source, target])))
-        if logits.shape[:1] != (len(source) + len(target),):
-            raise ValueError(
-                f"discriminator must return one logit for each of {len(source) + len(target)} rows, "
-                f"got shape {tuple(logits.shape)}"
-            )
+        logits = _checks.one_a_row(logits, rows, "discriminator")
         return domain_adversarial_loss(
             *torch.split(logits, [len(source), len(target)]),
             source_weights=source_weights,
             target_weights=target_weights,
-        )
-
-
-def _refuse_other_width(discriminator: nn.Module, width: int) -> None:
-    """A plain stack of layers tells what it takes; of any other module torch's own error has to do."""
-    first = next(iter(discriminator), None) if isinstance(discriminator, nn.Sequential) else discriminator
-    if isinstance(first, nn.Linear) and first.in_features != width:
-        raise ValueError(
-            f"discriminator must take the {width} features that it is given, got {first.in_features} inputs"
         )

@@ -76,9 +76,9 @@ def margin_disparity_loss(
     _checks.labels(source_labels, classes, source_logits, "source_labels")
     _checks.labels(target_labels, classes, target_logits, "target_labels")
     _checks.positive(margin, "margin")
-    agree = F.cross_entropy(source_logits, source_labels, reduction="none")
+    agree = F.cross_entropy(source_logits, source_labels.long(), reduction="none")
     source = shares(source_logits, source_weights, "source_weights") @ agree
-    chosen = F.one_hot(target_labels, classes).bool()
+    chosen = F.one_hot(target_labels.long(), classes).bool()
     others = target_logits.masked_fill(chosen, -torch.inf)
     disagree = torch.logsumexp(target_logits, dim=1) - torch.logsumexp(others, dim=1)
     return margin * source + shares(target_logits, target_weights, "target_weights") @ disagree
@@ -133,6 +133,7 @@ class MarginDisparityLoss(nn.Module):
     ) -> Tensor:
         """The loss of the outputs of two domains; both pass through the head in one forward."""
         rows = [len(source.features), len(target.features)]
+        _checks.takes(self.head, source.features.shape[1], "head")
         logits = self.head(self.reversal(torch.cat([source.features, target.features])))
         if logits.shape != (sum(rows), source.logits.shape[1]):
             raise ValueError(

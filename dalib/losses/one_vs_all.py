@@ -42,6 +42,7 @@ def one_vs_all_loss(open_logits: Tensor, labels: Tensor, *, weights: Tensor | No
     if open_logits.shape[1] < 2:
         raise ValueError(f"open_logits must have at least two classes, got {open_logits.shape[1]}")
     _checks.labels(labels, open_logits.shape[1], open_logits, "labels")
+    labels = labels.long()
     own = F.softplus(-open_logits.gather(1, labels[:, None])[:, 0])
     others = open_logits.masked_fill(F.one_hot(labels, open_logits.shape[1]).bool(), -torch.inf)
     hardest = F.softplus(others.max(dim=1).values)

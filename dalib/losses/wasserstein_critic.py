@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dalib import _checks
 from dalib.losses._pooled import Pooled, pool
 from dalib.reversal import GradientReversal
 from dalib.schedules import Schedule
@@ -92,12 +93,9 @@ class WassersteinCriticLoss(nn.Module):
         return pooled.signs.to(worths.dtype) @ worths
 
     def _worths(self, rows: Tensor) -> Tensor:
-        worths: Tensor = self.critic(rows)
-        if worths.shape not in ((len(rows),), (len(rows), 1)):
-            raise ValueError(
-                f"critic must return one number for each of {len(rows)} rows, got shape {tuple(worths.shape)}"
-            )
-        return worths.reshape(len(rows)).to(torch.promote_types(worths.dtype, torch.float32))
+        _checks.takes(self.critic, rows.shape[1], "critic")
+        worths = _checks.one_a_row(self.critic(rows), len(rows), "critic")
+        return worths.to(torch.promote_types(worths.dtype, torch.float32))
 
     def _excess(self, source: Tensor, target: Tensor, pooled: Pooled) -> Tensor:
         """How far the slopes of the critic are from one."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from dalib import _checks
 from dalib.objective import source_cross_entropy
 from dalib.outputs import Batch, Outputs
 from dalib.schedules import Schedule, Scheduled
@@ -19,7 +21,8 @@ class TwoHeadObjective(PhasedObjective):
 
     Args:
         second: The second head, from features ``(n, d)`` to logits ``(n, classes)``; the first is the model's.
-        discrepancy: ``discrepancy(first_logits, second_logits) -> scalar``.
+        discrepancy: ``discrepancy(first_logits, second_logits) -> scalar``; row weights of the target are handed to it
+            as ``weights=``, and refused if it does not take them.
         weight: Factor of the discrepancy.
         times: How often the features step towards agreement in each step.
     """
@@ -27,7 +30,7 @@ class TwoHeadObjective(PhasedObjective):
     def __init__(
         self,
         second: nn.Module,
-        discrepancy: Callable[[Tensor, Tensor], Tensor],
+        discrepancy: Callable[..., Tensor],
         weight: float | Schedule,
         times: int,
     ) -> None:
@@ -42,7 +45,7 @@ class TwoHeadObjective(PhasedObjective):
 
         def apart(outputs: Outputs) -> Tensor:
             weight: float | Tensor = self.weight()
-            value: Tensor = self.discrepancy(outputs.logits, second(outputs.features))
+            value: Tensor = self.discrepancy(outputs.logits, look_again(second, outputs), **self._weights_of(outputs))
             return weight * value
 
         def classify(source: Batch, target: Batch) -> Tensor:
@@ -63,6 +66,17 @@ class TwoHeadObjective(PhasedObjective):
             Phase("agree", agree, features, times=self.times),
         ]
 
+    def _weights_of(self, outputs: Outputs) -> dict[str, Tensor]:
+        if outputs.weights is None:
+            return {}
+        taken = inspect.signature(getattr(self.discrepancy, "forward", self.discrepancy)).parameters
+        if "weights" not in taken:
+            raise TypeError(
+                f"discrepancy must take weights= because the target rows have weights, got "
+                f"{type(self.discrepancy).__name__} which does not; leave the weights out of the target's batches"
+            )
+        return {"weights": outputs.weights}
+
 
 def _source_of(model: nn.Module, source: Batch, target: Batch, forward: Forward) -> Outputs:
     return outputs_of(model, source) if forward is separate_forward else forward(model, source, target)[0]
@@ -75,8 +89,20 @@ def _target_of(model: nn.Module, source: Batch, target: Batch, forward: Forward)
 def two_cross_entropies(source: Outputs, second: nn.Module) -> Tensor:
     """The source cross entropy of both heads, summed."""
     return source_cross_entropy(source) + source_cross_entropy(
-        dataclasses.replace(source, logits=second(source.features))
+        dataclasses.replace(source, logits=look_again(second, source))
     )
+
+
+def look_again(second: nn.Module, outputs: Outputs, features: Tensor | None = None) -> Tensor:
+    """The second head's logits of the features of some outputs, or of others in their place."""
+    _checks.takes(second, outputs.features.shape[1], "the second head")
+    logits: Tensor = second(outputs.features if features is None else features)
+    if logits.shape != outputs.logits.shape:
+        raise ValueError(
+            f"the second head must return logits of shape {tuple(outputs.logits.shape)}, one column a class of the model, "
+            f"got {tuple(logits.shape)}"
+        )
+    return logits
 
 
 def second_head(features: int, classes: int, hidden: int | None) -> nn.Module:

@@ -41,21 +41,24 @@ class AdversarialDiscriminative(PhasedObjective):
 
     def phases(self, model: nn.Module, forward: Forward) -> Sequence[Phase]:
         """The source alone, or the discriminator and then the target encoder."""
+        see = getattr(forward, "alone", outputs_of)  # one domain at a time; of several processes, the rows of all
         if self.done < self.pretraining:
-            return [Phase("classify", lambda source, _: source_cross_entropy(outputs_of(model, source)), _all(model))]
+            return [Phase("classify", lambda source, _: source_cross_entropy(see(model, source)), _all(model))]
         source_model, discriminator = self._frozen(model), self.parts["discriminator"]
 
         def discriminate(source: Any, target: Any) -> Tensor:
             with torch.no_grad():
-                first, second = outputs_of(source_model, source), outputs_of(model, target)
-            logits = discriminator(torch.cat([first.features, second.features]))
+                first, second = see(source_model, source), see(model, target)
+            _checks.takes(discriminator, first.features.shape[1], "discriminator")
             rows = len(first.features)
+            logits = discriminator(torch.cat([first.features, second.features]))
+            logits = _checks.one_a_row(logits, rows + len(second.features), "discriminator")
             return domain_adversarial_loss(
                 logits[:rows], logits[rows:], source_weights=first.weights, target_weights=second.weights
             )
 
         def deceive(source: Any, target: Any) -> Tensor:
-            outputs = outputs_of(model, target)
+            outputs = see(model, target)
             logits = discriminator(outputs.features).flatten().to(torch.float32)
             return shares(logits, outputs.weights, "target.weights") @ F.softplus(-logits)
 

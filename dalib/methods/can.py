@@ -81,6 +81,8 @@ class ClusteredContrast(nn.Module):
         """The loss of the features."""
         if source.labels is None:
             raise ValueError("source must have labels, got none; build its batches as Batch(inputs, labels)")
+        if target.features.shape[1] != self.kept.shape[1]:
+            raise ValueError(f"target must have {self.kept.shape[1]} features, got {target.features.shape[1]}")
         with torch.no_grad():
             rows = F.normalize(target.features.float(), dim=1)
             if self.training:

@@ -98,6 +98,9 @@ class DynamicAdversarialLoss(nn.Module):
         strength: float | Schedule = 1.0,
     ) -> None:
         super().__init__()
+        for network, name in ((discriminator, "discriminator"), (discriminators, "discriminators")):
+            if not isinstance(network, nn.Module):
+                raise TypeError(f"{name} must be a torch.nn.Module, got {type(network).__name__}")
         self.discriminator = discriminator
         self.discriminators = discriminators
         self.factor = factor
@@ -108,7 +111,9 @@ class DynamicAdversarialLoss(nn.Module):
         rows = len(source.features)
         features = self.reversal(torch.cat([source.features, target.features]))
         probs = torch.cat([source.probs, target.probs]).detach().to(features.dtype)
-        together, each = self.discriminator(features).flatten(), self.discriminators(features, probs)
+        _checks.takes(self.discriminator, features.shape[1], "discriminator")
+        together = _checks.one_a_row(self.discriminator(features), len(features), "discriminator")
+        each = self.discriminators(features, probs)
         if self.training:
             guesses = torch.cat([together[:, None], each], dim=1).detach() > 0
             classes = probs.argmax(dim=1)

@@ -59,11 +59,13 @@ class DomainConfusionLoss(nn.Module):
     ) -> Tensor:
         """The loss of two feature matrices, shapes ``(n, d)`` and ``(m, d)``."""
         _checks.two_samples(source, target)
+        _checks.takes(self.discriminator, source.shape[1], "discriminator")
         rows = len(source)
         both = torch.cat([source, target])
-        learnt = self.discriminator(both.detach())
+        learnt = _checks.one_a_row(self.discriminator(both.detach()), len(both), "discriminator")
         frozen = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
         seen = torch.func.functional_call(self.discriminator, frozen, (both,)).flatten()
+        seen = seen.to(torch.promote_types(seen.dtype, torch.float32))
         apart = domain_adversarial_loss(
             learnt[:rows], learnt[rows:], source_weights=source_weights, target_weights=target_weights
         )

@@ -61,6 +61,7 @@ class ExampleWeights(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits ``(n, classes)``, and the logit of the leaky total, ``(n,)``."""
+        _checks.takes(self.auxiliary, features.shape[1], "auxiliary")
         logits = self.auxiliary(features.detach()).to(torch.float32)
         return logits, torch.logsumexp(logits, dim=1) - math.log(logits.shape[1])
 
@@ -89,13 +90,19 @@ class ExampleTransferLoss(nn.Module):
         if source.labels is None:
             raise ValueError("source must have labels, got none; build its batches as Batch(inputs, labels)")
         _checks.labels(source.labels, source.logits.shape[1], source.logits, "source.labels")
+        _checks.two_samples(source.features, target.features)
         rows = len(source.features)
         logits, domain = self.examples(torch.cat([source.features, target.features]))
+        if logits.shape[1] != source.logits.shape[1]:
+            raise ValueError(
+                f"auxiliary must have the {source.logits.shape[1]} classes of the model, got {logits.shape[1]}"
+            )
         inside, outside = leaky_log_softmax(logits[:rows])
-        one_hot = F.one_hot(source.labels, logits.shape[1]).bool()
+        labels = source.labels.long()
+        one_hot = F.one_hot(labels, logits.shape[1]).bool()
         learn = -torch.where(one_hot, inside, outside).sum(dim=1).mean()
         domains = 2 * domain_adversarial_loss(domain[:rows], domain[rows:])
-        each = F.cross_entropy(source.logits, source.labels, reduction="none")
+        each = F.cross_entropy(source.logits.to(domain.dtype), labels, reduction="none")
         return (self.examples.of(domain[:rows]) * each).mean() + learn + self.auxiliary_weight * domains
 
 

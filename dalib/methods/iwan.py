@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dalib import _checks
 from dalib.losses import DomainAdversarialLoss, DomainDiscriminator, EntropyLoss, domain_adversarial_loss
 from dalib.objective import Align, Objective, OnTarget, source_cross_entropy
 from dalib.schedules import Schedule, sigmoid_ramp
@@ -28,6 +29,8 @@ class ImportanceWeightedAdversarialLoss(nn.Module):
 
     def __init__(self, weigher: nn.Module, adversarial: DomainAdversarialLoss) -> None:
         super().__init__()
+        if not isinstance(weigher, nn.Module):
+            raise TypeError(f"weigher must be a torch.nn.Module, got {type(weigher).__name__}")
         self.weigher = weigher
         self.adversarial = adversarial
 
@@ -40,8 +43,11 @@ class ImportanceWeightedAdversarialLoss(nn.Module):
         target_weights: Tensor | None = None,
     ) -> Tensor:
         """The loss of two feature matrices, shapes ``(n, d)`` and ``(m, d)``."""
+        _checks.two_samples(source, target)
+        _checks.takes(self.weigher, source.shape[1], "weigher")
         rows = len(source)
-        logits = self.weigher(torch.cat([source, target]).detach()).flatten()
+        logits = self.weigher(torch.cat([source, target]).detach())
+        logits = _checks.one_a_row(logits, rows + len(target), "weigher")
         first = domain_adversarial_loss(
             logits[:rows], logits[rows:], source_weights=source_weights, target_weights=target_weights
         )

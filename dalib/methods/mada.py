@@ -32,6 +32,8 @@ class MultiAdversarialLoss(nn.Module):
 
     def __init__(self, discriminators: nn.Module, *, strength: float | Schedule = 1.0) -> None:
         super().__init__()
+        if not isinstance(discriminators, nn.Module):
+            raise TypeError(f"discriminators must be a torch.nn.Module, got {type(discriminators).__name__}")
         self.discriminators = discriminators
         self.reversal = GradientReversal(strength)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dalib.conditioning import whole
 from dalib.losses.classifier_discrepancy import classifier_discrepancy_loss
-from dalib.methods._two_heads import second_head
+from dalib.methods._two_heads import look_again, second_head
 from dalib.objective import Align, Objective, source_cross_entropy
 from dalib.outputs import Outputs
 from dalib.reversal import GradientReversal, reverse_gradient, reversed_logits
@@ -34,11 +34,18 @@ class DisagreementLoss(nn.Module):
         self.second = second
         self.reversal = GradientReversal(strength)
 
-    def forward(self, source: Outputs, target: Outputs) -> Tensor:
-        """Minus the discrepancy of both heads on the target."""
+    def forward(
+        self,
+        source: Outputs,
+        target: Outputs,
+        *,
+        source_weights: Tensor | None = None,
+        target_weights: Tensor | None = None,
+    ) -> Tensor:
+        """Minus the discrepancy of both heads on the target; the weights of source rows do not concern it."""
         strength = self.reversal.strength()
-        second = self.second(reverse_gradient(target.features, strength))
-        return -classifier_discrepancy_loss(reversed_logits(target, strength), second)
+        second = look_again(self.second, target, reverse_gradient(target.features, strength))
+        return -classifier_discrepancy_loss(reversed_logits(target, strength), second, weights=target_weights)
 
 
 class _SecondCrossEntropy(nn.Module):
@@ -47,7 +54,7 @@ class _SecondCrossEntropy(nn.Module):
         self.second = second
 
     def forward(self, source: Outputs, target: Outputs) -> Tensor:
-        return source_cross_entropy(dataclasses.replace(source, logits=self.second(source.features)))
+        return source_cross_entropy(dataclasses.replace(source, logits=look_again(self.second, source)))
 
 
 def mcd_reversal(

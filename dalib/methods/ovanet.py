@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dalib import _checks
 from dalib.conditioning import whole
 from dalib.losses.one_vs_all import one_vs_all_loss, open_entropy_loss
 from dalib.objective import Align, Objective, source_cross_entropy
@@ -30,6 +31,7 @@ class OpenHeads(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of "is of class k", shape ``(n, classes)``."""
+        _checks.takes(self.linear, features.shape[1], "heads")
         of_it, not_of_it = self.linear(features).chunk(2, dim=1)
         difference: Tensor = of_it - not_of_it
         return difference
@@ -40,7 +42,14 @@ class _OnSource(nn.Module):
         super().__init__()
         self.heads = heads
 
-    def forward(self, source: Outputs, target: Outputs, *, source_weights: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        source: Outputs,
+        target: Outputs,
+        *,
+        source_weights: Tensor | None = None,
+        target_weights: Tensor | None = None,
+    ) -> Tensor:
         if source.labels is None:
             raise ValueError("source must have labels, got none; build its batches as Batch(inputs, labels)")
         return one_vs_all_loss(self.heads(source.features), source.labels, weights=source_weights)
@@ -51,8 +60,15 @@ class _OnTarget(nn.Module):
         super().__init__()
         self.heads = heads
 
-    def forward(self, source: Outputs, target: Outputs) -> Tensor:
-        return open_entropy_loss(self.heads(target.features))
+    def forward(
+        self,
+        source: Outputs,
+        target: Outputs,
+        *,
+        source_weights: Tensor | None = None,
+        target_weights: Tensor | None = None,
+    ) -> Tensor:
+        return open_entropy_loss(self.heads(target.features), weights=target_weights)
 
 
 class OneVsAllObjective(Objective):

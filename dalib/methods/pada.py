@@ -54,6 +54,10 @@ class ClassShares(Scheduled):
 
     def observe(self, logits: Tensor) -> None:
         """Count the predictions of a batch of target rows."""
+        if logits.shape[1:] != self.total.shape:
+            raise ValueError(
+                f"target.logits must have {len(self.total)} columns, one a class weight, got shape {tuple(logits.shape)}"
+            )
         self.total += torch.softmax(logits.detach().to(self.total.dtype) / self.temperature, dim=1).sum(dim=0)
         self.rows += len(logits)
 
@@ -89,7 +93,8 @@ class ClassWeightedCrossEntropy(nn.Module):
         if source.weights is not None:
             _checks.row_weights(source.weights, source.logits, "source.weights")
             weights = weights * source.weights
-        return (weights * F.cross_entropy(source.logits, source.labels, reduction="none")).mean()
+        logits = source.logits.to(torch.promote_types(source.logits.dtype, torch.float32))
+        return (weights * F.cross_entropy(logits, source.labels.long(), reduction="none")).mean()
 
 
 def class_weights_of_rows(source: Outputs, class_weights: Tensor) -> Tensor:
@@ -97,7 +102,7 @@ def class_weights_of_rows(source: Outputs, class_weights: Tensor) -> Tensor:
     if source.labels is None:
         raise ValueError("source must have labels, got none; build its batches as Batch(inputs, labels)")
     _checks.labels(source.labels, len(class_weights), source.logits, "source.labels")
-    return class_weights[source.labels]
+    return class_weights[source.labels.long()]
 
 
 class PartialAdversarialLoss(nn.Module):

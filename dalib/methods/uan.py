@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from dalib import _checks
 from dalib.conditioning import whole
 from dalib.losses import DomainAdversarialLoss, DomainDiscriminator, domain_adversarial_loss
 from dalib.objective import Align, Objective, source_cross_entropy
@@ -74,14 +75,19 @@ class UniversalAdversarialLoss(nn.Module):
         self, weigher: nn.Module, adversarial: DomainAdversarialLoss, *, source_temperature: float = 10.0
     ) -> None:
         super().__init__()
+        if not isinstance(weigher, nn.Module):
+            raise TypeError(f"weigher must be a torch.nn.Module, got {type(weigher).__name__}")
         self.weigher = weigher
         self.adversarial = adversarial
         self.source_temperature = source_temperature
 
     def forward(self, source: Outputs, target: Outputs) -> Tensor:
         """The loss of the outputs of two domains."""
+        _checks.two_samples(source.features, target.features)
+        _checks.takes(self.weigher, source.features.shape[1], "weigher")
         rows = len(source.features)
-        domain = self.weigher(torch.cat([source.features, target.features]).detach()).flatten()
+        domain = self.weigher(torch.cat([source.features, target.features]).detach())
+        domain = _checks.one_a_row(domain, rows + len(target.features), "weigher")
         first = domain_adversarial_loss(domain[:rows], domain[rows:])
         source_weights = within_batch(
             -transferability(source.logits, domain[:rows], temperature=self.source_temperature)

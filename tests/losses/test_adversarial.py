@@ -62,6 +62,13 @@ def test_the_schedule_is_in_the_state_and_evaluation_does_not_move_it():
     assert other.reversal.strength().item() == pytest.approx(0.1)
 
 
+def test_a_lazy_discriminator_learns_its_width():
+    lazy = nn.Sequential(nn.LazyLinear(3), nn.ReLU(), nn.Linear(3, 1))
+    assert torch.isfinite(DomainAdversarialLoss(lazy)(torch.zeros(2, 5), torch.zeros(3, 5)))
+    with pytest.raises(ValueError, match="discriminator must take the 4 features"):
+        DomainAdversarialLoss(lazy)(torch.zeros(2, 4), torch.zeros(3, 4))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -91,7 +98,7 @@ def test_the_schedule_is_in_the_state_and_evaluation_does_not_move_it():
         (
             lambda: DomainAdversarialLoss(nn.Linear(2, 2))(torch.zeros(2, 2), torch.zeros(2, 2)),
             ValueError,
-            r"source_logits must have shape \(rows,\)",
+            r"discriminator must return one number for each of 4 rows, got shape \(4, 2\)",
         ),
         (lambda: DomainDiscriminator(0), ValueError, "width must be at least 1"),
     ],

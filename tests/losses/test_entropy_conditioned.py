@@ -89,7 +89,9 @@ def test_errors_name_the_argument():
         EntropyConditionedLoss(torch.sigmoid)
     with pytest.raises(TypeError, match="on must be callable, got str"):
         EntropyConditionedLoss(nn.Linear(4, 1), on="features")
-    with pytest.raises(ValueError, match=r"discriminator must return one logit for each of 4 rows, got shape \(4, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"discriminator must return one number for each of 4 rows, got shape \(4, 2\)"
+    ):
         EntropyConditionedLoss(nn.Linear(4, 2))(rows, rows)
     with pytest.raises(ValueError, match="source_weights must have shape"):
         EntropyConditionedLoss(nn.Linear(4, 1))(rows, rows, source_weights=torch.ones(3))
