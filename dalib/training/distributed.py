@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from dalib.outputs import Batch, Outputs
-from dalib.training.step import Forward, separate_forward
+from dalib.training.step import Forward, outputs_of, separate_forward
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -110,16 +110,22 @@ class GlobalForward:
         first, second = self.forward(model, source, target)
         return gathered(first), gathered(second)
 
+    def alone(self, model: nn.Module, source: Batch) -> Outputs:
+        """The source rows of all processes by themselves, for an objective that does not need the target."""
+        return gathered(outputs_of(model, source))
+
 
 def synchronised(module: Module) -> Module:
     """Keep the parameters of a module the same on all processes: for objectives, whose adversaries learn too.
 
-    Parameters and buffers are taken over from the process of rank 0 now, and every gradient is averaged over the
-    processes when it is complete. With :class:`GlobalForward` the gradients are equal already, up to the order of sums
+    Parameters and buffers, the steps of schedules among them, are taken over from the process of rank 0 now, and every
+    gradient is averaged over the processes when it is complete. A model that is trained by an objective with phases (MCD,
+    ADDA) is synchronised by this instead of ``DistributedDataParallel``, which waits for the gradients of all parameters at
+    once. With :class:`GlobalForward` the gradients are equal already, up to the order of sums
     and to what a module draws for itself, such as dropout.
 
     Args:
-        module: The module, such as an ``Objective``, on its device.
+        module: The module, such as an ``Objective``, on its device, after its state has been loaded.
 
     Returns:
         The same module. Without a process group it is left as it is.
@@ -132,6 +138,7 @@ def synchronised(module: Module) -> Module:
     if _several():
         for part in (*module.parameters(), *module.buffers()):
             dist.broadcast(part.data, src=0)
+        module.load_state_dict(module.state_dict())  # schedules count their steps on the host, too
         for parameter in module.parameters():
             if parameter.requires_grad:
                 parameter.register_post_accumulate_grad_hook(_averaged)  # type: ignore[no-untyped-call]

@@ -100,6 +100,7 @@ def train(step: Step, pairs: Iterator[tuple[Batch, Batch]], *, steps: int) -> Lo
         The losses averaged over these steps, detached. Nothing is read back from the device.
 
     Raises:
+        TypeError: If ``pairs`` is not an iterator.
         ValueError: If ``steps`` is below 1 or the pairs end early.
 
     Example:
@@ -109,6 +110,11 @@ def train(step: Step, pairs: Iterator[tuple[Batch, Batch]], *, steps: int) -> Lo
         tensor(0.5000)
     """
     _checks.at_least(steps, 1, "steps")
+    if not isinstance(pairs, Iterator):
+        raise TypeError(
+            f"pairs must be an iterator of pairs of batches, got {type(pairs).__name__}; build it by "
+            f"pair_batches(source_loader, target_loader)"
+        )
     total: Tensor | float = 0.0
     terms: dict[str, Tensor | float] = {}
     for done in range(steps):

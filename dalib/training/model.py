@@ -101,6 +101,7 @@ class FeatureClassifier(nn.Module):
         if width is None:
             width = self._probe(example)
         _checks.at_least(width, 1, "width")
+        self._pooled_width = width
         self.bottleneck: nn.Module = nn.Identity()
         self.width = width
         """Number of features that the head, and every alignment, sees."""
@@ -133,7 +134,14 @@ class FeatureClassifier(nn.Module):
 
     def forward(self, inputs: Any) -> tuple[Tensor, Tensor]:
         """Features ``(n, width)`` and logits ``(n, classes)``."""
-        features = self.bottleneck(self.pool(self._run_backbone(inputs)))
+        vectors = self.pool(self._run_backbone(inputs))
+        if not isinstance(vectors, Tensor) or vectors.ndim != 2 or vectors.shape[1] != self._pooled_width:
+            got = f"shape {tuple(vectors.shape)}" if isinstance(vectors, Tensor) else type(vectors).__name__
+            raise ValueError(
+                f"the pooled output of the backbone must have shape (rows, {self._pooled_width}), got {got}; "
+                f"give example= instead of width=, or mend pool="
+            )
+        features = self.bottleneck(vectors)
         return features, self.head(features)
 
     def parameter_groups(self, rate: float, *, backbone_factor: float = 0.1) -> list[dict[str, Any]]:

@@ -77,6 +77,11 @@ def _concatenate(source: Any, target: Any) -> Any:
             got = sorted(target) if isinstance(target, Mapping) else type(target).__name__
             raise ValueError(f"target inputs must have the names of the source's, {sorted(source)}, got {got}")
         return {name: _concatenate(source[name], target[name]) for name in source}
+    if not (isinstance(source, Tensor) and isinstance(target, Tensor)):
+        raise TypeError(
+            f"source and target inputs must be tensors, or dictionaries of tensors, for a joint forward, got "
+            f"{type(source).__name__} and {type(target).__name__}; use separate_forward"
+        )
     if source.shape[1:] != target.shape[1:]:
         raise ValueError(
             f"source and target inputs must have one shape a row for a joint forward, got {tuple(source.shape[1:])} and "
@@ -128,7 +133,8 @@ def gradient_step(
         The step: ``step(source, target) -> Losses``, detached.
 
     Raises:
-        TypeError: If ``objective`` is not an ``Objective``.
+        TypeError: If ``model`` is not a module or ``objective`` not an ``Objective``, or if the objective has phases and the
+            model is wrapped in ``DistributedDataParallel``.
         FloatingPointError: In a call, if the loss is NaN or infinite (checked on CPU, where it costs no waiting).
         ValueError: If the optimizer lacks trainable parameters of the objective (an adversary that would never learn),
             if a number is out of range, or if ``accumulate`` is above 1 for an objective with phases; in a call, if the
@@ -145,6 +151,8 @@ def gradient_step(
         >>> bool(losses[-1] < losses[0])
         True
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(objective, Objective):
         raise TypeError(
             f"objective must be a dalib Objective, got {type(objective).__name__}; try Objective(name=term)"
@@ -154,6 +162,11 @@ def gradient_step(
         _checks.positive(clip_norm, "clip_norm")
     if isinstance(objective, PhasedObjective) and accumulate > 1:
         raise ValueError(f"accumulate must be 1 for an objective with phases, got {accumulate}; use larger batches")
+    if isinstance(objective, PhasedObjective) and isinstance(model, nn.parallel.DistributedDataParallel):
+        raise TypeError(
+            "model must not be in DistributedDataParallel for an objective with phases, which have gradients for some of its "
+            "parameters alone; use synchronised(model)"
+        )
     _refuse_missing_parameters(model, objective, optimizer)
     return _GradientStep(model, objective, optimizer, forward, scheduler, autocast, scaler, clip_norm, accumulate)
 
@@ -239,13 +252,14 @@ class _GradientStep:
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast is None:
             return contextlib.nullcontext()
-        device = next(self.model.parameters()).device.type
-        return torch.autocast(device, dtype=self.autocast)
+        first = next(self.model.parameters(), None)
+        return torch.autocast("cpu" if first is None else first.device.type, dtype=self.autocast)
 
     def _losses(self, source: Batch, target: Batch) -> Losses:
         if self.objective.needs_target:
             return self.objective(*self.forward(self.model, source, target))  # type: ignore[no-any-return]
-        return self.objective(outputs_of(self.model, source))  # type: ignore[no-any-return]
+        alone = getattr(self.forward, "alone", outputs_of)  # of several processes: the rows of all of them
+        return self.objective(alone(self.model, source))  # type: ignore[no-any-return]
 
     def _descend(self) -> bool:
         """One step of the optimizer; ``False`` if the scaler skipped it because of an overflow."""

@@ -18,6 +18,7 @@ from dalib import (
     outputs_of,
     separate_forward,
     source_cross_entropy,
+    train,
 )
 
 
@@ -234,6 +235,52 @@ def test_a_frozen_model_is_refused():
     step = gradient_step(model, Objective(classification=source_cross_entropy), optimizer)
     with pytest.raises(ValueError, match=r"objective must depend on a trainable parameter .* unfreeze"):
         step(*batches())
+
+
+def test_a_model_without_parameters_runs_under_autocast():
+    class Plain(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    objective = Objective(dann=Align(DomainAdversarialLoss(nn.Linear(4, 1))))
+    optimizer = torch.optim.SGD(objective.parameters(), lr=0.1)
+    step = gradient_step(Plain(), objective, optimizer, autocast=torch.bfloat16)
+    assert torch.isfinite(step(*batches()).total)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: gradient_step(lambda x: (x, x), Objective(c=source_cross_entropy), None),
+            TypeError,
+            "model must be a torch.nn.Module, got function",
+        ),
+        (
+            lambda: joint_forward(classifier(), Batch([1.0]), Batch([2.0])),
+            TypeError,
+            "must be tensors, or dictionaries of tensors, for a joint forward, got list and list; use separate_forward",
+        ),
+        (
+            lambda: outputs_of(classifier(), Batch(torch.zeros(2, 4), labels=[0, 1])),
+            TypeError,
+            r"labels must be a torch.Tensor, got list",
+        ),
+        (
+            lambda: FeatureClassifier(nn.Linear(4, 5), 3, width=7)(torch.zeros(2, 4)),
+            ValueError,
+            r"pooled output of the backbone must have shape \(rows, 7\), got shape \(2, 5\); give example=",
+        ),
+        (
+            lambda: train(lambda source, target: None, [batches()], steps=1),
+            TypeError,
+            r"pairs must be an iterator of pairs of batches, got list; build it by pair_batches",
+        ),
+    ],
+)
+def test_wrong_kinds_are_told_in_one_sentence(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
 
 
 def test_joint_forward_refuses_dictionaries_of_other_names():
