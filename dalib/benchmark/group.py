@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dalib.benchmark.kinds import KINDS
 from dalib.benchmark.record import Run
 from dalib.benchmark.select import LAST, select
 
@@ -18,7 +19,7 @@ _MODES = ("source", "", "joint", "separate")
 
 @dataclass(frozen=True)
 class Cell:
-    """Accuracies of one cell of a table, in percent: one number a seed.
+    """Accuracies, or harmonic means of two, of one cell of a table, in percent: one number a seed.
 
     Args:
         values: By seed.
@@ -44,7 +45,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that belong in one table: one data set and one protocol.
+    """Runs that belong in one table: one data set, one choice of classes and one protocol.
 
     Args:
         runs: At most one for each method, mode, pair and seed.
@@ -82,17 +83,31 @@ class Group:
         shown = f" ({row[1]})" if len(modes) > 1 and row[1] in modes else ""
         return f"{row[0]}{shown}{f' {MARK}' if self.supervised(row) else ''}"
 
-    def cell(self, row: tuple[str, str], pair: str, by: str = LAST) -> Cell:
-        """Accuracies of a row on a pair, by seed, at the checkpoint that ``by`` picks."""
-        chosen = sorted((r for r in self.runs if (r.method, r.mode, r.scenario) == (*row, pair)), key=lambda r: r.seed)
-        return Cell(tuple(100 * float(select(run, by)["accuracy"]) for run in chosen))
+    @property
+    def kind(self) -> str:
+        """Kind of the scenarios: ``"closed"``, ``"partial"``, ``"open"`` or ``"universal"``."""
+        return self.runs[0].kind
 
-    def average(self, row: tuple[str, str], by: str = LAST) -> Cell:
-        """For each seed that ran on all pairs, the mean over the pairs."""
+    @property
+    def headline(self) -> str:
+        """The number of a checkpoint that the tables show: ``"accuracy"`` or ``"harmonic"``."""
+        return self.runs[0].headline
+
+    def cell(self, row: tuple[str, str], pair: str, by: str = LAST) -> Cell:
+        """The headline of a row on a pair, by seed, at the checkpoint that ``by`` picks."""
+        chosen = sorted((r for r in self.runs if (r.method, r.mode, r.scenario) == (*row, pair)), key=lambda r: r.seed)
+        return Cell(tuple(100 * float(select(run, by)[self.headline]) for run in chosen))
+
+    def average(self, row: tuple[str, str], by: str = LAST, *, number: str | None = None) -> Cell:
+        """For each seed that ran on all pairs, the mean over the pairs of the headline, or of another ``number``."""
+        return self.averaged(row, lambda run: float(select(run, by)[number or self.headline]))
+
+    def averaged(self, row: tuple[str, str], share: Callable[[Run], float]) -> Cell:
+        """For each seed that ran on all pairs, the mean over the pairs of a share that is read from each run."""
         by_seed: dict[int, list[float]] = {}
         for run in self.runs:
             if (run.method, run.mode) == row:
-                by_seed.setdefault(run.seed, []).append(100 * float(select(run, by)["accuracy"]))
+                by_seed.setdefault(run.seed, []).append(100 * share(run))
         complete = {seed: values for seed, values in by_seed.items() if len(values) == len(self.pairs)}
         return Cell(tuple(statistics.fmean(complete[seed]) for seed in sorted(complete)))
 
@@ -104,8 +119,8 @@ def groups(runs: Sequence[Run]) -> list[Group]:
         runs: Records, in any order.
 
     Returns:
-        One group for each data set, share of held-out rows and protocol. The forward modes stand in one group; methods
-        without a protocol of :func:`trained` stand beside the others in each.
+        One group for each data set, kind of scenario and choice of its classes, share of held-out rows and protocol. The
+        forward modes stand in one group; methods without a protocol of :func:`trained` stand beside the others in each.
 
     Raises:
         ValueError: If there are no runs.
@@ -123,9 +138,9 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     """
     if not runs:
         raise ValueError("runs must hold at least one record, got none")
-    tables: dict[tuple[str, float], dict[str | None, list[Run]]] = {}
+    tables: dict[tuple[str, int, tuple[tuple[str, ...], ...], float], dict[str | None, list[Run]]] = {}
     for run in sorted(runs, key=lambda run: (run.finished, run.key)):
-        place = (run.dataset, float(run.split["holdout"]))
+        place = (run.dataset, list(KINDS).index(run.kind), run.roles, float(run.split["holdout"]))
         tables.setdefault(place, {}).setdefault(run.protocol, []).append(run)
     made = []
     for _, by_protocol in sorted(tables.items()):

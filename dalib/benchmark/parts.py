@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from dalib.benchmark.group import MARK, Group
+from dalib.benchmark.group import MARK, Cell, Group
+from dalib.benchmark.judge import REJECTION, SWEEP
+from dalib.benchmark.kinds import CLOSED, OPEN
+from dalib.benchmark.record import Run
 from dalib.benchmark.select import shown_rules
 from dalib.benchmark.statistics import Comparison, comparisons, validator_quality
+
+THRESHOLDS = tuple(f"{0.1 * number:.2f}" for number in range(1, 10))
+"""Thresholds that the table of rejections has a column for."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +34,62 @@ class Part:
 
 
 def accuracy_part(group: Group) -> Part:
-    """Methods x pairs at the last checkpoint."""
-    cells = [["method", *group.pairs, "Avg"]]
+    """Methods x pairs at the last checkpoint; with unknown classes the two accuracies of the harmonic mean beside it."""
+    parts = {} if group.headline == "accuracy" else {"OS*": "known", "UNK": "unknown"}
+    cells = [["method", *group.pairs, "Avg", *parts]]
     cells += [
-        [group.label(row), *(str(group.cell(row, pair)) for pair in group.pairs), str(group.average(row))]
+        [
+            group.label(row),
+            *(str(group.cell(row, pair)) for pair in group.pairs),
+            str(group.average(row)),
+            *(str(group.average(row, number=number)) for number in parts.values()),
+        ]
         for row in group.rows
     ]
-    return Part(_title(group), cells)
+    notes = (
+        "HOS: harmonic mean of OS* (accuracy on known rows, mean over their classes) and UNK (share of the unknown rows "
+        "that are rejected); OS* and UNK are averages over the pairs.",
+        f"{_listed(group, swept=True)}: rows whose largest probability is below {REJECTION} are rejected; "
+        f"{_listed(group, swept=False)}: by the method's own rule.",
+    )
+    return Part(_title(group), cells, notes if parts else ())
+
+
+def sweep_part(group: Group) -> Part:
+    """Methods without a rule of their own x thresholds of rejection; the others beside them."""
+    cells = [["method", "own rule", *THRESHOLDS, "best"]]
+    if group.headline != "accuracy":
+        cells += [[group.label(row), *_swept(group, row)] for row in group.rows]
+    caption = (
+        "Average HOS in percent at the last checkpoint, by the probability below which a row is rejected. The tables above "
+        f"use {REJECTION}, fixed beforehand."
+    )
+    note = f"best: of all thresholds {SWEEP[0]} to {SWEEP[-1]}, picked by target labels for each run: no result."
+    return Part(caption, cells, (note,))
+
+
+def _swept(group: Group, row: tuple[str, str]) -> list[str]:
+    if not _is_swept(group, row):
+        return [_mean(group.average(row)), *["–"] * (len(THRESHOLDS) + 1)]
+    columns = [_mean(group.averaged(row, lambda run, t=t: float(_sweep(run).get(t, math.nan)))) for t in THRESHOLDS]
+    return ["–", *columns, _mean(group.averaged(row, lambda run: max(_sweep(run).values(), default=math.nan)))]
+
+
+def _sweep(run: Run) -> dict[str, float]:
+    """Harmonic mean by threshold, for a method without a rule of its own; empty for others."""
+    return dict(run.checkpoints[-1].get("sweep", {}))
+
+
+def _is_swept(group: Group, row: tuple[str, str]) -> bool:
+    return any(_sweep(run) for run in group.runs if (run.method, run.mode) == row)
+
+
+def _listed(group: Group, *, swept: bool) -> str:
+    return ", ".join(group.label(row) for row in group.rows if _is_swept(group, row) == swept) or "none"
+
+
+def _mean(cell: Cell) -> str:
+    return f"{cell.mean:.1f}" if cell.values else "–"
 
 
 def selection_part(group: Group) -> Part:
@@ -132,6 +188,7 @@ PARTS: Mapping[str, Callable[[Group], Part]] = MappingProxyType(
         "comparison": comparison_part,
         "validators": validators_part,
         "validators_by_method": validators_by_method_part,
+        "sweep": sweep_part,
     }
 )
 """The tables there are, by name."""
@@ -172,7 +229,9 @@ def _title(group: Group) -> str:
     shown += [f"{' and '.join(modes)} forward"] if modes else []
     seeds = len({r.seed for r in group.runs})
     about = f" ({', '.join(shown)})" if shown else ""
-    return f"{run.dataset or 'Benchmark'}{about}: target accuracy in percent at the last checkpoint, " + (
+    kind = "" if run.kind == CLOSED else f", {run.kind}{'-set' if run.kind == OPEN else ''}"
+    number = "target accuracy" if run.headline == "accuracy" else "HOS"
+    return f"{run.dataset or 'Benchmark'}{kind}{about}: {number} in percent at the last checkpoint, " + (
         f"mean ± standard deviation over {seeds} seeds." if seeds > 1 else "one seed."
     )
 

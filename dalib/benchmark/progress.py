@@ -46,9 +46,10 @@ def _line(progress: Progress) -> str:
         served = progress.served
         return f"{served} run{'s are' if served > 1 else ' is'} finished already" if served else ""
     run = progress.run
-    accuracy, seconds = 100 * run.checkpoints[-1]["accuracy"], sum(run.seconds.values())
+    accuracy, seconds = 100 * run.checkpoints[-1][run.headline], sum(run.seconds.values())
+    named = "" if run.headline == "accuracy" else " HOS"
     mode = f" ({run.mode})" if run.mode in ("joint", "separate") else ""
-    done = f"{run.scenario} {run.method}{mode} seed {run.seed}: {accuracy:.1f} % in {duration(seconds)}"
+    done = f"{run.scenario} {run.method}{mode} seed {run.seed}: {accuracy:.1f} %{named} in {duration(seconds)}"
     return done if not progress.left else f"{done}; {duration(progress.left)} left"
 
 

@@ -22,8 +22,8 @@ def select(run: Run, by: str) -> dict[str, Any]:
 
     Args:
         run: The record.
-        by: ``"last"``; the name of a validator in the record; or ``"oracle"``, which picks by target labels, as nobody
-            can who has none: an upper bound to compare with, never a result.
+        by: ``"last"``; the name of a validator in the record; or ``"oracle"``, which picks by the number that tables show,
+            thus by target labels, as nobody can who has none: an upper bound to compare with, never a result.
 
     Returns:
         The checkpoint's fields: ``step``, ``accuracy``, ``scores`` and so on.
@@ -45,7 +45,7 @@ def select(run: Run, by: str) -> dict[str, Any]:
     if by == LAST:
         return run.checkpoints[-1]
     if by == ORACLE:
-        values = [checkpoint["accuracy"] for checkpoint in run.checkpoints]
+        values = [checkpoint[run.headline] for checkpoint in run.checkpoints]
     else:
         if by not in run.checkpoints[-1]["scores"]:
             known = ", ".join([LAST, *run.checkpoints[-1]["scores"], ORACLE])

@@ -147,7 +147,7 @@ def comparisons(group: Group) -> list[Comparison]:
     accuracies: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
     for run in group.runs:
         if not run.supervised:
-            last = 100 * float(run.checkpoints[-1]["accuracy"])
+            last = 100 * float(run.checkpoints[-1][run.headline])
             accuracies.setdefault((run.method, run.mode), {})[run.scenario, run.seed] = last
     found = []
     for row in (row for row in group.rows if row in accuracies):
@@ -223,12 +223,13 @@ def validator_quality(group: Group, row: tuple[str, str] | None = None) -> list[
 
 
 def _quality(rule: str, runs: Sequence[Run]) -> ValidatorQuality:
-    regrets = [100 * float(select(run, ORACLE)["accuracy"] - select(run, rule)["accuracy"]) for run in runs]
+    regrets = [100 * float(select(run, ORACLE)[run.headline] - select(run, rule)[run.headline]) for run in runs]
     overall: list[float] = []
     correlations: dict[str, float] = {}
     for pair in sorted({run.scenario for run in runs}):
-        checkpoints = [checkpoint for run in runs if run.scenario == pair for checkpoint in run.checkpoints]
-        accuracies = [100 * float(checkpoint["accuracy"]) for checkpoint in checkpoints]
+        found = [(run.headline, checkpoint) for run in runs if run.scenario == pair for checkpoint in run.checkpoints]
+        checkpoints = [checkpoint for _, checkpoint in found]
+        accuracies = [100 * float(checkpoint[headline]) for headline, checkpoint in found]
         scores = [checkpoint["scores"].get(rule) for checkpoint in checkpoints]
         known = [(score, -accuracy) for score, accuracy in zip(scores, accuracies, strict=True) if score is not None]
         if known:

@@ -11,7 +11,7 @@ from dalib.benchmark.parts import PARTS, made_parts
 from dalib.benchmark.record import Run
 from dalib.benchmark.select import ORACLE
 
-USUAL_PARTS = ("accuracy", "selection", "comparison", "validators")
+USUAL_PARTS = ("accuracy", "sweep", "selection", "comparison", "validators")
 """Tables that are shown unless others are asked for."""
 
 
@@ -25,7 +25,8 @@ def table(
     """Tables for each data set and protocol.
 
     * ``accuracy``: target accuracy in percent by pair, last checkpoint, mean ± standard deviation over seeds. An average
-      is taken for each seed that ran on all pairs.
+      is taken for each seed that ran on all pairs. With unknown classes HOS in its place, here and in all tables.
+    * ``sweep``: with unknown classes, HOS by the probability below which a row is rejected.
     * ``selection``: the average by the rule that picks the checkpoint.
     * ``comparison``: each method against source_only and its control; see :class:`Comparison`.
     * ``validators``: how well validators pick; see :class:`ValidatorQuality`. ``validators_by_method``: for each method.
@@ -33,7 +34,8 @@ def table(
     Args:
         runs: Records; see :func:`load_runs`.
         style: ``"text"`` for a terminal, ``"markdown"`` for a document.
-        parts: Names of the tables, in order; those without rows are left out. Default: the first four.
+        parts: Names of the tables, in order; those without rows are left out. Default: all but
+            ``validators_by_method``.
         validators: Validators that ``selection`` and ``validators_by_method`` have a column for, by name. Default: five of
             the usual ones, and all that were asked for beside them. ``validators`` has a row for every one.
 
