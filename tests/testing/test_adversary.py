@@ -2,11 +2,25 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from dalib import Align, DomainAdversarialLoss, DomainDiscriminator, Objective, Outputs, methods, sigmoid_ramp
+from dalib import (
+    Align,
+    Batch,
+    DomainAdversarialLoss,
+    DomainDiscriminator,
+    FeatureClassifier,
+    Objective,
+    Outputs,
+    gradient_step,
+    methods,
+    reverse_gradient,
+    separate_forward,
+    sigmoid_ramp,
+)
 from dalib import source_cross_entropy as cross_entropy
 from dalib.conditioning import whole
 from dalib.testing import adversary_report, check_adversary
@@ -30,6 +44,7 @@ SMALL = {
     "etn": {"hidden": 16},
     "osbp": {},
     "uan": {"hidden": 16},
+    "wdgrl": {"hidden": 4},
 }
 
 
@@ -172,6 +187,90 @@ def test_sick_games_are_warned_of(objective, shift, message):
     assert any(message in text for text in report.warnings)
     assert [str(warning.message) for warning in caught] == report.warnings
     assert all(warning.category is RuntimeWarning for warning in caught)
+
+
+def test_a_strength_of_zero_that_never_moves_is_warned_of():
+    with pytest.warns(
+        RuntimeWarning, match="term 'adversarial' has a reversal of strength 0: the features never learn"
+    ):
+        report = adversary_report(game(1.0, strength=0.0), rows(4), rows(3))
+    assert len(report.warnings) == 1
+
+
+@pytest.mark.parametrize("name", ["mada", "daan"])
+def test_a_discriminator_for_each_class_counts_at_the_class_of_the_row(name):
+    objective = getattr(methods, name)(2, 3, 10, **{**SMALL[name], "strength": 0.5})
+    bank = objective.terms["adversarial"].loss.discriminators
+    for parameter in bank.parameters():
+        nn.init.zeros_(parameter)
+    source, target = rows(5), rows(4)
+    with pytest.warns(RuntimeWarning, match="discriminators is dead"):
+        adversary_report(objective, source, target)
+    with torch.no_grad():  # network k answers the same for all rows: class 0 "source", the others "target"
+        bank.biases[2][0] = 1.0
+        bank.biases[2][1:] = -1.0
+    with pytest.warns(RuntimeWarning, match="discriminators is dead"):
+        report = adversary_report(objective, source, target)
+    first, second = (x.logits.argmax(1) == 0 for x in (source, target))
+    expected = (first.float().mean() + (~second).float().mean()).item() / 2
+    assert report.accuracy["terms.adversarial.loss.discriminators"] == pytest.approx(expected)
+
+
+class Apart(nn.Module):
+    """A game whose discriminator sees one domain at a time."""
+
+    def __init__(self):
+        super().__init__()
+        self.discriminator = First(1.0)
+
+    def forward(self, source, target):
+        return self.discriminator(reverse_gradient(target)).mean() - self.discriminator(reverse_gradient(source)).mean()
+
+
+class ApartInOrder(Apart):
+    def forward(self, source, target):
+        return (
+            -self.discriminator(reverse_gradient(source)).mean() + self.discriminator(reverse_gradient(target)).mean()
+        )
+
+
+def test_a_discriminator_that_sees_one_domain_at_a_time():
+    source, target = rows(4), rows(3)
+    source.features[:, 0], target.features[:, 0] = torch.tensor([1.0, 2, 3, -1]), torch.tensor([-1.0, -2, 3])
+    report = adversary_report(Objective(adversarial=Align(ApartInOrder())), source, target)
+    assert report.accuracy == {"terms.adversarial.loss.discriminator": pytest.approx((3 / 4 + 2 / 3) / 2)}
+    # In the other order no two calls fit, and no number is better than a wrong one.
+    assert adversary_report(Objective(adversarial=Align(Apart())), source, target).accuracy == {}
+
+
+def test_a_head_with_state_is_not_disturbed():
+    head = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5), nn.Linear(2, 3))
+    source, target = (Outputs(x.features, x.logits, x.labels, head=head) for x in (rows(6), rows(5)))
+    state, random = {name: value.clone() for name, value in head.state_dict().items()}, torch.get_rng_state()
+    adversary_report(methods.daln(2, 3, 10), source, target)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(value, state[name]) for name, value in head.state_dict().items())
+
+
+@pytest.mark.data
+def test_no_false_alarm_on_real_features(data_folder):
+    """DANN and CDAN on Webcam and DSLR, which are near: two hundred steps without a warning."""
+    stored = np.load(data_folder / "office31_mobilenet_v2.npz")
+    sets = [torch.from_numpy(stored[f"{name}_{part}"]) for name in ("webcam", "dslr") for part in "xy"]
+    for recipe in (methods.dann, methods.cdan):
+        torch.manual_seed(0)
+        model = FeatureClassifier(nn.Identity(), 31, bottleneck=256, width=1280)
+        objective = recipe(256, 31, 200, hidden=256)
+        parameters = [*model.parameters(), *objective.parameters()]
+        step = gradient_step(model, objective, torch.optim.SGD(parameters, lr=0.01, momentum=0.9, nesterov=True))
+        for number in range(200):
+            first, second = (torch.randint(len(labels), (32,)) for labels in sets[1::2])
+            pair = Batch(sets[0][first], sets[1][first].long()), Batch(sets[2][second])
+            step(*pair)
+            if number % 20 == 0:
+                report = adversary_report(objective, *separate_forward(model, *pair))
+                assert report.warnings == [], f"{recipe.__name__} at step {number}: {report}"
+                assert number == 0 or report.gradient_norms["adversarial"] > 0
 
 
 def test_a_ramp_at_zero_is_no_sickness():
