@@ -125,6 +125,13 @@ def test_the_ratio_of_two_gaussians_has_the_right_direction_and_size():
     assert float(at_source.mean()) == pytest.approx(1, abs=0.1)
 
 
+def test_a_small_target_does_not_make_its_rows_rare():
+    source = torch.randn(600, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    target, logits, labels = source[::10], torch.zeros(600, 2).double(), torch.zeros(600, dtype=int)
+    weights = judged_weights(evaluation(logits[:60], target, source=(source, logits, labels)))
+    assert float(weights.log().mean()) == pytest.approx(0, abs=0.1)  # counts alone would give log(1/10)
+
+
 def test_the_ratio_agrees_with_the_library_s_estimator_up_to_its_penalty():
     found = blobs(rows=300, shift=0.4)
     own = judged_weights(found).log()
