@@ -202,14 +202,14 @@ def _by_scaling(
     v = torch.ones_like(b)
     u, error = v, float("inf")
     for iteration in range(iterations):
-        u = 1 / torch.mv(kernel, b * v)
+        u = torch.mv(kernel, b * v).reciprocal()
         sums = torch.mv(kernel_t, a * u)
         if iteration % 10 == 9 or iteration == iterations - 1:
             # With u just scaled the sums of the rows are right; what is left to be right is the sums of the columns.
             error = float((b * (v * sums - 1).abs()).sum())
             if error <= tolerance:
                 break
-        v = 1 / sums
+        v = sums.reciprocal()
     f, g = epsilon * u.log() + row_least, epsilon * v.log() + column_least
     lost = error > max(tolerance, 1e-3) and bool(kernel.amin() == 0)  # an entry that became zero may be what is missing
     return None if lost or not bool(torch.isfinite(f).all() & torch.isfinite(g).all()) else Potentials(f, g)
@@ -248,9 +248,11 @@ def symmetric_potential(cost: Tensor, a: Tensor, epsilon: Tensor, *, iterations:
     readable = _checks.values_are_checked(cost)
     kernel = torch.exp(cost / -epsilon)  # its diagonal is one, so no sum underflows
     u = torch.ones_like(a)
+    counts = a > 0
     for iteration in range(iterations):
-        scaled = u * torch.mv(kernel, a * u)  # the sums of the plan, in units of the shares
-        if readable and iteration % 10 == 9 and float((a * (scaled - 1).abs()).sum()) <= tolerance:
+        sums = torch.mv(kernel, a * u)
+        # u * sums are the sums of the plan, in units of the shares
+        if readable and iteration % 10 == 9 and float((a * (u * sums - 1).abs()).sum()) <= tolerance:
             break
-        u = torch.where(a > 0, u / scaled.sqrt(), 1)  # a row that does not count may be too far away to be scaled
+        u = torch.where(counts, (u / sums).sqrt(), 1)  # a row that does not count may be too far away to be scaled
     return epsilon * u.log()

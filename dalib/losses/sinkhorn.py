@@ -81,24 +81,27 @@ def sinkhorn_loss(
     else:
         strength = source.new_tensor(epsilon)
     a, b = pooled.source, pooled.target
-    costs = squared_distances(pooled.rows)
-    n = len(source)
-    within_source, within_target, across = costs[:n, :n].clone(), costs[n:, n:].clone(), costs[:n, n:].clone()
-    f, g = entropic_potentials(
-        across.detach(), a.detach(), b.detach(), strength, iterations=iterations, tolerance=tolerance
-    )
-    own = []
-    for cost, row_shares in ((within_source, a), (within_target, b)):
-        potential = symmetric_potential(
-            cost.detach(), row_shares.detach(), strength, iterations=iterations, tolerance=tolerance
-        )
-        own.append(_dual(potential, potential, cost, row_shares, row_shares, strength))
-    return _dual(f, g, across, a, b, strength) - (own[0] + own[1]) / 2
+    middle = pooled.rows.detach().mean(dim=0)  # the same for both, so that rows far from zero keep their digits
+    x, y = source - middle, target - middle
+    options = {"iterations": iterations, "tolerance": tolerance}
+    cost = squared_distances(x.detach(), y.detach())
+    f, g = entropic_potentials(cost, a.detach(), b.detach(), strength, **options)
+    across = _cost(f, g, cost, x, y, a, b, strength)
+    within = []
+    for rows, row_shares in ((x, a), (y, b)):
+        cost = squared_distances(rows.detach())
+        potential = symmetric_potential(cost, row_shares.detach(), strength, **options)
+        within.append(_cost(potential, potential, cost, rows, rows, row_shares, row_shares, strength))
+    return across - (within[0] + within[1]) / 2
 
 
-def _dual(f: Tensor, g: Tensor, cost: Tensor, a: Tensor, b: Tensor, epsilon: Tensor) -> Tensor:
-    """The dual objective; its derivative by the cost is the transport plan."""
-    return a @ f + b @ g - epsilon * (a @ torch.exp((f[:, None] + g - cost) / epsilon) @ b - a.sum() * b.sum())
+def _cost(f: Tensor, g: Tensor, cost: Tensor, x: Tensor, y: Tensor, a: Tensor, b: Tensor, epsilon: Tensor) -> Tensor:
+    """The dual objective. Its derivative by the costs is the plan, which is all that the rows need of the graph."""
+    kernel = torch.exp((f[:, None] + g - cost) / epsilon)
+    dual = a @ f + b @ g - epsilon * (a @ kernel @ b - a.sum() * b.sum())
+    plan = kernel * (a[:, None] * b).detach()
+    moved = plan.sum(dim=1) @ (x * x).sum(dim=1) + plan.sum(dim=0) @ (y * y).sum(dim=1) - 2 * (x * (plan @ y)).sum()
+    return dual + (moved - moved.detach())
 
 
 class SinkhornLoss(nn.Module):
