@@ -1,4 +1,4 @@
-"""Features of some rows of a run, stored small beside its record for pictures."""
+"""Features of some rows of a run and its predictions, stored small beside its record for pictures."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ _COMPONENTS = 32
 def save_features(
     folder: Path, stem: str, evaluation: Evaluation, target_labels: torch.Tensor, classes: tuple[str, ...]
 ) -> Path:
-    """Store the leading principal components of at most 300 rows a domain under ``folder/features``.
+    """Store what pictures need under ``folder/features``: features of some rows, and what was predicted for the target.
 
-    The components are those of both domains together, so 32 numbers a row keep the picture of hundreds of features.
+    Of the features, the leading principal components of at most 300 rows a domain; the components are those of both
+    domains together, so 32 numbers a row keep the picture of hundreds of features. Of the target rows, all predictions.
 
     Args:
         folder: Folder of the records.
         stem: Name of the record.
         evaluation: The last checkpoint's outputs.
-        target_labels: Labels of the target rows, to colour the picture by class.
+        target_labels: Labels of the target rows, for pictures by class.
         classes: Names of the classes.
 
     Returns:
@@ -47,6 +48,8 @@ def save_features(
         target=components[len(first) :],
         source_labels=source.labels[first].numpy().astype(np.int16),
         target_labels=target_labels[second].numpy().astype(np.int16),
+        labels=target_labels.numpy().astype(np.int16),
+        predictions=target.logits.argmax(dim=1).numpy().astype(np.int16),
         classes=np.array(classes),
     )
     return write_whole(folder / "features" / f"{stem}.npz", content.getvalue())

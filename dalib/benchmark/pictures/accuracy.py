@@ -1,0 +1,43 @@
+"""Target accuracies as a heat map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dalib.benchmark.group import Group
+
+
+def accuracy_figure(group: Group) -> Any:
+    """Methods x pairs at the last checkpoint; the numbers are written in, so colour is an aid and no key."""
+    from matplotlib.figure import Figure
+
+    rows, columns = group.rows, [*group.pairs, "Avg"]
+    cells = [[*(group.cell(row, pair) for pair in group.pairs), group.average(row)] for row in rows]
+    values = np.array([[cell.mean if cell.values else np.nan for cell in line] for line in cells])
+    figure = Figure(figsize=(1.6 + 0.95 * len(columns), 1.3 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    adapted = values[[not group.supervised(row) for row in rows]] if not all(map(group.supervised, rows)) else values
+    low, high = np.nanmin(adapted), np.nanmax(adapted)  # the upper bound would flatten the differences
+    image = axes.imshow(values, cmap="cividis", aspect="auto", vmin=low, vmax=high)
+    for line, entries in enumerate(cells):
+        for column, cell in enumerate(entries):
+            dark = bool(values[line, column] < (low + high) / 2)
+            weight = "bold" if column == len(columns) - 1 else "normal"
+            text = str(cell).replace(" ± ", "\n±")
+            size = 8 if cell.deviation is None else 7
+            axes.text(
+                column, line, text, ha="center", va="center", fontsize=size, weight=weight, color="w" if dark else "k"
+            )
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), [group.label(row) for row in rows])
+    axes.axvline(len(columns) - 1.5, color="w", linewidth=2)
+    axes.tick_params(length=0)
+    figure.colorbar(image, label="target accuracy in percent", shrink=0.9)
+    seeds = len({run.seed for run in group.runs})
+    over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    axes.set_title(f"{group.runs[0].dataset}: last checkpoint, {over}", fontsize=10, loc="left")
+    if any(group.supervised(row) for row in rows):
+        axes.set_xlabel("† trained on target labels", fontsize=8, loc="left")
+    return figure

@@ -1,0 +1,82 @@
+"""Are the domains closer where the accuracy is higher?"""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from dalib.benchmark.group import Group
+from dalib.benchmark.pictures.style import COLOURS, MODE_MARKERS, adapted_rows, averaged, named_points, quiet, title
+
+_UNITS = {
+    "mmd": "squared maximum mean discrepancy (Gaussian kernels)",
+    "coral": "CORAL distance of covariances",
+    "a_distance": "proxy A-distance",
+    "proxy_a_distance": "proxy A-distance",
+}
+
+
+def distance_figure(group: Group) -> Any | None:
+    """One panel a recorded distance: distance of the domains' features against accuracy, one point a method."""
+    from matplotlib.figure import Figure
+    from scipy.stats import spearmanr
+
+    named = list(dict.fromkeys(name for run in group.runs for name in run.checkpoints[-1].get("descriptions", {})))
+    points = {name: _points(group, name) for name in named}
+    shown = [name for name in named if len(points[name]) > 1]
+    if not shown:
+        return None
+    figure = Figure(figsize=(5.6 * len(shown), 4.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
+        for row, (distance, accuracy) in points[name].items():
+            axes.plot(
+                distance, accuracy, MODE_MARKERS.get(row[1], "D"), color=_colour(row), markersize=7, markeredgecolor="k"
+            )
+        values = list(points[name].values())
+        title(axes, f"{_UNITS.get(name, name.replace('_', ' '))}")
+        if len(values) > 2 and len({d for d, _ in values}) > 1 and len({a for _, a in values}) > 1:
+            rho = float(spearmanr([d for d, _ in values], [a for _, a in values]).statistic)
+            axes.set_xlabel(
+                f"distance of the domains' features (rank correlation with the accuracy: {rho:+.2f})", fontsize=8
+            )
+        else:
+            axes.set_xlabel("distance of the domains' features", fontsize=8)
+        axes.set_ylabel("target accuracy in percent", fontsize=8)
+        axes.margins(0.15)
+        quiet(axes)
+    _legend(figure, {row[1] for name in shown for row in points[name]})
+    figure.suptitle(
+        f"{group.runs[0].dataset}: closer domains, better accuracy? Last checkpoint, {averaged(group)}", fontsize=10
+    )
+    figure.draw_without_rendering()  # lays it out: where a name fits depends on it
+    for axes, name in zip(figure.axes, shown, strict=True):
+        named_points(axes, {point: row[0] for row, point in points[name].items()})
+    return figure
+
+
+def _colour(row: tuple[str, str]) -> str:
+    return COLOURS[1] if row[0] in ("source_only", "control") else COLOURS[0]
+
+
+def _legend(figure: Any, modes: set[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    names = {"source": "source rows alone", "joint": "joint forward", "separate": "separate forward"}
+    handles = [
+        Line2D([], [], marker=marker, linestyle="", color="w", markeredgecolor="k", label=names[mode])
+        for mode, marker in MODE_MARKERS.items()
+        if mode in modes
+    ]
+    handles.append(Line2D([], [], marker="o", linestyle="", color=COLOURS[1], label="source_only and control"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+
+
+def _points(group: Group, name: str) -> dict[tuple[str, str], tuple[float, float]]:
+    found = {}
+    for row in adapted_rows(group):
+        last = [run.checkpoints[-1] for run in group.runs if (run.method, run.mode) == row]
+        known = [entry for entry in last if entry.get("descriptions", {}).get(name) is not None]
+        if known:
+            distance = statistics.fmean(float(entry["descriptions"][name]) for entry in known)
+            found[row] = distance, 100 * statistics.fmean(float(entry["accuracy"]) for entry in known)
+    return found

@@ -1,0 +1,103 @@
+"""Features before and after adaptation, in the plane: by domain, and by class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dalib.benchmark.pictures.stored import Stored
+
+EMBEDDINGS = ("tsne", "pca", "umap")
+"""Ways of laying features in the plane."""
+
+_TITLES = {"tsne": "t-SNE", "pca": "principal components", "umap": "UMAP"}
+_MARKERS = "osD^vP*X"
+
+
+def features_figure(shown: Stored, embedding: str = "tsne") -> Any | None:
+    """One column a method: above the domains, below some classes of the target.
+
+    Args:
+        shown: Runs with what is stored beside them.
+        embedding: ``"tsne"``, ``"pca"`` or ``"umap"``.
+
+    Raises:
+        ImportError: If ``"umap"`` is asked for and umap-learn is not installed.
+    """
+    from matplotlib.figure import Figure
+
+    if not shown:
+        return None
+    run = next(iter(shown.values()))[0]
+    figure = Figure(figsize=(3.4 * len(shown), 6.8), layout="constrained")
+    axes = figure.subplots(2, len(shown), squeeze=False)
+    for column, (label, (one, features)) in enumerate(shown.items()):
+        places = _embedded(np.concatenate([features["source"], features["target"]]), embedding)
+        source, target = places[: len(features["source"])], places[len(features["source"]) :]
+        accuracy = 100 * one.checkpoints[-1]["accuracy"]
+        before = "before adaptation: " if label == "source_only" else ""
+        axes[0, column].set_title(f"{before}{label}\n{accuracy:.1f} % of the target right", fontsize=10)
+        _domains(axes[0, column], source, target)
+        _classes(axes[1, column], source, target, features)
+    axes[0, 0].set_ylabel("by domain", fontsize=10)
+    axes[1, 0].set_ylabel("the same, some target classes", fontsize=10)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    handles = [handle for axis in axes[:, 0] for handle in axis.get_legend_handles_labels()[0]]
+    names = [name for axis in axes[:, 0] for name in axis.get_legend_handles_labels()[1]]
+    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 2 + 2 * len(shown)), fontsize=8)
+    figure.suptitle(
+        f"{run.dataset} {run.scenario}: features of the last checkpoint ({_TITLES[embedding]}, each panel by itself)",
+        fontsize=11,
+    )
+    return figure
+
+
+def _embedded(rows: NDArray[Any], embedding: str) -> NDArray[Any]:
+    if embedding == "pca":
+        return rows[:, :2].astype(np.float64)  # what is stored are the principal components, in order
+    if embedding == "umap":
+        try:
+            from umap import UMAP
+        except ImportError:
+            raise ImportError(
+                "--embedding umap needs umap-learn; pip install umap-learn, or take tsne or pca"
+            ) from None
+        drawn: NDArray[Any] = UMAP(random_state=0, n_jobs=1).fit_transform(rows.astype(np.float32))
+        return drawn
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(rows) - 1) / 3)
+    places: NDArray[Any] = TSNE(perplexity=perplexity, init="pca", max_iter=500, random_state=0).fit_transform(
+        rows.astype(np.float32)
+    )
+    return places
+
+
+def _domains(axis: Any, source: NDArray[Any], target: NDArray[Any]) -> None:
+    axis.scatter(*source.T, s=14, marker="o", facecolors="none", edgecolors="#0072B2", linewidths=0.6, label="source")
+    axis.scatter(*target.T, s=14, marker="x", color="#D55E00", linewidths=0.8, label="target")
+
+
+def _classes(axis: Any, source: NDArray[Any], target: NDArray[Any], features: dict[str, NDArray[Any]]) -> None:
+    import matplotlib as mpl
+
+    labels = features["target_labels"].astype(int)
+    common = np.argsort(-np.bincount(labels), kind="stable")[: len(_MARKERS)]
+    axis.scatter(*source.T, s=4, color="0.88")
+    axis.scatter(*target[~np.isin(labels, common)].T, s=6, color="0.7")
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.92, len(common)))
+    for label, marker, colour in zip(common, _MARKERS, colours, strict=False):
+        rows = target[labels == label]
+        axis.scatter(
+            *rows.T,
+            s=22,
+            marker=marker,
+            color=colour,
+            edgecolors="k",
+            linewidths=0.4,
+            label=str(features["classes"][label]).replace("_", " "),
+        )

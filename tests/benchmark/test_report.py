@@ -1,0 +1,213 @@
+"""Pictures and the page: what they show of records made by hand, in words that a reader can find."""
+
+import base64
+import html.parser
+import re
+
+import numpy as np
+import pytest
+
+from dalib.benchmark import groups
+from dalib.benchmark.pictures.accuracy import accuracy_figure
+from dalib.benchmark.pictures.confusion import confusion_counts, confusion_figure
+from dalib.benchmark.pictures.cost import cost_figure
+from dalib.benchmark.pictures.curves import curves_figure
+from dalib.benchmark.pictures.distance import distance_figure
+from dalib.benchmark.pictures.features import features_figure
+from dalib.benchmark.pictures.ranks import ranks_figure
+from dalib.benchmark.pictures.regret import regret_figure
+from dalib.benchmark.pictures.stored import stored_runs
+from dalib.benchmark.report import report
+from tests.benchmark.records import made_record
+
+pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+
+
+def some_runs():
+    runs = [made_record("dann", pair, seed) for pair in ("A-W", "W-A") for seed in (0, 1)]
+    runs += [made_record("control", "A-W", 0, (0.4, 0.5, 0.5), (0.1, 0.2, 0.3))]
+    return [*runs, made_record("source_only", "A-W", 0, (0.4, 0.4, 0.45), (0.3, 0.2, 0.1), "source")]
+
+
+def group_of(runs):
+    (group,) = groups(runs)
+    return group
+
+
+def words(figure):
+    """Every text of a figure."""
+    import matplotlib.text
+
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+
+
+def store(folder, run, predictions=(0, 1, 1, 0), labels=(0, 0, 1, 1)):
+    (folder / "features").mkdir(exist_ok=True)
+    rows = np.random.default_rng(0).standard_normal((8, 3))
+    content = {"source": rows, "target": rows[:4] + 1, "source_labels": np.arange(8) % 2, "target_labels": labels}
+    content |= {"classes": np.array(["back_pack", "mug"])}
+    if predictions is not None:
+        content |= {"labels": np.array(labels), "predictions": np.array(predictions)}
+    np.savez(folder / "features" / f"{run.stem}.npz", **content)
+
+
+def test_the_heat_map_holds_every_number():
+    shown = words(accuracy_figure(group_of(some_runs())))
+    assert {"dann", "control", "source_only", "A-W", "W-A", "Avg", "60.0\n±0.0", "45.0", "–"} <= set(shown)
+    assert "target accuracy in percent" in shown
+    assert "office: last checkpoint, mean ± standard deviation over 2 seeds" in shown
+
+
+def test_curves_have_a_panel_a_method_and_a_line_a_validator():
+    figure = curves_figure(group_of(some_runs()))
+    shown = words(figure)
+    assert {"source_only", "control", "dann", "step", "target accuracy in percent", "confidence"} <= set(shown)
+    assert any("right axis: each score from its lowest (0) to its highest (1)" in text for text in shown)
+    panel = next(axes for axes in figure.axes if axes.get_title() == "dann")
+    assert list(panel.get_lines()[0].get_xdata()) == [10, 20, 30]
+    assert list(panel.get_lines()[0].get_ydata()) == pytest.approx([50, 70, 60])
+    scores = [axes.get_lines()[0].get_ydata() for axes in figure.axes if axes.get_ylim()[1] == 1.05]
+    assert [min(map(min, scores)), max(map(max, scores))] == [0, 1]
+
+
+def test_lines_are_told_apart_without_colour():
+    figure = curves_figure(group_of(some_runs()))
+    lines = [line for axes in figure.axes for line in axes.get_lines()]
+    assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 2  # accuracy and one score
+    bars = [patch.get_hatch() for patch in regret_figure(group_of(some_runs())).axes[0].patches]
+    assert len(set(bars)) == 2
+
+
+def test_no_curves_of_single_checkpoints():
+    assert curves_figure(group_of([made_record(accuracies=(0.5,))])) is None
+
+
+def test_regret_shows_the_numbers_of_the_table():
+    figure = regret_figure(group_of(some_runs()))
+    shown = words(figure)
+    assert {"last", "confidence", "has no score", "cannot compare runs", "Regret (0 is best)"} <= set(shown)
+    assert "oracle's accuracy minus that of the picked checkpoint, percentage points" in shown
+    # last: 10 on the four runs of dann, 0 elsewhere: 40 / 6; confidence: 0 but source_only 5: 5 / 6
+    assert {"6.7", "0.8"} <= set(shown)
+
+
+def test_distance_against_accuracy_names_every_method():
+    figure = distance_figure(group_of(some_runs()))
+    shown = words(figure)
+    assert {"dann", "control", "source_only", "joint forward", "source rows alone"} <= set(shown)
+    # the made distance is 1 - accuracy: ranks agree in reverse
+    assert "distance of the domains' features (rank correlation with the accuracy: -1.00)" in shown
+    assert distance_figure(group_of([made_record()])) is None  # one point says nothing
+
+
+def test_cost_in_seconds_and_memory_where_it_is_recorded():
+    shown = words(cost_figure(group_of(some_runs())))
+    assert {"3.5 s", "3.0 s", "seconds a run", "training", "evaluation"} <= set(shown)  # 2 or 3, and 1
+    assert not [text for text in shown if "MiB" in text]
+    with_memory = made_record()
+    with_memory.environment["peak_memory_mib"] = 123.4
+    assert {"123", "MiB, the largest of a run"} <= set(words(cost_figure(group_of([with_memory]))))
+
+
+def test_ranks_are_drawn_for_ten_pairs():
+    runs = [
+        made_record(name, f"P{pair:02}", 0, (value,), (0.1,))
+        for name, value in (("a", 0.9), ("b", 0.899), ("c", 0.1))
+        for pair in range(10)
+    ]
+    assert ranks_figure(group_of(runs[:9])) is None
+    figure = ranks_figure(group_of(runs))
+    assert {"a  1.00", "b  2.00", "c  3.00", "average rank over 10 pairs (1 is best)"} <= set(words(figure))
+    # critical difference 2.343 * sqrt(12 / 60) = 1.05: a and b do not differ, nor b and c
+    joined = [list(line.get_xdata()) for line in figure.axes[0].get_lines()[1:]]
+    assert joined == [[1.0, 2.0], [2.0, 3.0]]
+
+
+def test_features_before_and_after(tmp_path):
+    runs = some_runs()
+    for run in (runs[0], runs[-1]):
+        store(tmp_path, run)
+    stored = stored_runs(group_of(runs), tmp_path, None)
+    assert list(stored) == ["source_only", "dann"]
+    shown = words(features_figure(stored, "pca"))
+    assert "before adaptation: source_only\n45.0 % of the target right" in shown
+    assert {"source", "target", "back pack", "mug", "by domain"} <= set(shown)
+    assert "office A-W: features of the last checkpoint (principal components, each panel by itself)" in shown
+    assert features_figure({}) is None
+
+
+def test_confusions_are_counted_and_named(tmp_path):
+    assert confusion_counts(np.array([0, 0, 2]), np.array([0, 2, 2]), 3).tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 1]]
+    runs = some_runs()
+    store(tmp_path, runs[0], predictions=(1, 1, 1, 0), labels=(0, 0, 1, 1))
+    store(tmp_path, runs[-1], predictions=None)  # stored by an older version
+    stored = stored_runs(group_of(runs), tmp_path, None)
+    figure = confusion_figure(stored)
+    shown = words(figure)
+    assert "dann: 60.0 % right" in shown
+    assert not [text for text in shown if text.startswith("source_only")]
+    assert any("back pack → mug: 2 of 2\nmug → back pack: 1 of 2" in text for text in shown)
+    assert {"true class of the target row", "percent of the true class", "100", "50"} <= set(shown)
+    assert confusion_figure({"source_only": stored["source_only"]}) is None
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.images = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.images.append(dict(attributes))
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_holds_everything_and_needs_no_network(tmp_path):
+    runs = some_runs()
+    for run in (runs[0], runs[-1]):
+        store(tmp_path, run)
+    *pictures, index = report(runs, tmp_path, embedding="pca", damaged=["x.json must be a <record>"])
+    names = ["accuracy", "curves", "regret", "distance", "features", "confusion", "cost"]
+    assert [path.name for path in pictures] == [f"{name}.png" for name in names]
+    assert all((tmp_path / "report" / f"{name}.svg").read_text().startswith("<?xml") for name in names)
+    text = index.read_text()
+    read = Page()
+    read.feed(text)
+    assert not read.open[2:]  # html and body close the page
+    assert len(read.images) == len(names)
+    for image, path in zip(read.images, pictures, strict=True):
+        assert image["alt"]
+        assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == path.read_bytes()
+    assert not re.search(r"https?:|<script|<link|@import|url\(", text)
+    assert "x.json must be a &lt;record&gt;" in text
+    for fact in (
+        "protocol: steps",
+        "commit",
+        "0123456789",
+        "Linux, 2 CPUs",
+        "version: torch",
+        "vs source_only",
+        "oracle",
+    ):
+        assert fact in text
+    again = tmp_path / "report" / "accuracy.svg"
+    before = again.read_bytes()
+    report(runs[:1], tmp_path / "other", embedding="pca")
+    report(runs, tmp_path, embedding="pca")
+    assert again.read_bytes() == before
+
+
+def test_wrong_calls(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="embedding must be one of tsne, pca, umap, got 'mds'"):
+        report(some_runs(), tmp_path, embedding="mds")
+    with pytest.raises(ValueError, match="--pair must have stored features, got 'A-X'; there are: none"):
+        report(some_runs(), tmp_path, pair="A-X")
+    run = made_record()
+    store(tmp_path, run)
+    monkeypatch.setitem(__import__("sys").modules, "umap", None)
+    with pytest.raises(ImportError, match="--embedding umap needs umap-learn"):
+        features_figure(stored_runs(group_of([run]), tmp_path, "A-W"), "umap")
