@@ -17,6 +17,8 @@ from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.engine import Progress, benchmark
 from dalib.benchmark.extraction import Extracted, extract_features
+from dalib.benchmark.kinds import CLOSED, KINDS, OPEN, PARTIAL, UNIVERSAL
+from dalib.benchmark.open_scenarios import PUBLISHED_SPLITS, published_scenarios
 from dalib.benchmark.opt_in_scores import ALL_SCORES
 from dalib.benchmark.parts import PARTS
 from dalib.benchmark.pictures.features import EMBEDDINGS
@@ -24,7 +26,7 @@ from dalib.benchmark.progress import duration, shown_progress
 from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.report import report
-from dalib.benchmark.scenario import Scenario, check_holdout, scenarios
+from dalib.benchmark.scenario import Scenario, check_holdout
 from dalib.benchmark.scores import SCORES, Score
 from dalib.benchmark.sets import (
     SETS,
@@ -40,12 +42,21 @@ from dalib.benchmark.table import USUAL_PARTS, table
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
 from dalib.benchmark.trained import trained
 from dalib.data import DomainSet
-from dalib.methods import RECIPES, importance_weighted, source_only
+from dalib.methods import OPEN_RECIPES, RECIPES, importance_weighted, source_only
 from dalib.training import joint_forward, separate_forward
 
 USUAL = ("source_only", "control", "dan", "deep_coral", "dann", "cdan", "mcc")
 """Methods of ``dalib run`` unless ``--methods`` names others."""
 
+USUAL_BY_KIND: Mapping[str, tuple[str, ...]] = {
+    CLOSED: USUAL,
+    PARTIAL: ("source_only", "dann", "pada", "iwan", "etn"),
+    OPEN: ("source_only", "dann", "osbp"),
+    UNIVERSAL: ("source_only", "dann", "uan", "ovanet"),
+}
+"""The same by ``--scenario``."""
+
+_ALL_RECIPES = {**RECIPES, **OPEN_RECIPES}
 _FORWARD = {"joint": joint_forward, "separate": separate_forward}
 _AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -88,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     shown = commands.add_parser("table", help="print the tables of a folder of records")
     shown.add_argument("folder", metavar="DIR")
     shown.add_argument("--format", choices=("text", "markdown"), default="text")
-    shown.add_argument("--parts", metavar="a,b", help=f"which tables: {', '.join(PARTS)} (default: the first four)")
+    shown.add_argument(
+        "--parts", metavar="a,b", help=f"which tables: {', '.join(PARTS)} (default: all but validators_by_method)"
+    )
     shown.add_argument("--validators", metavar="a,b", help="validators that have a column (default: five usual ones)")
     shown.set_defaults(command=_table)
     drawn = commands.add_parser("report", help="write pictures and one page on a folder of records")
@@ -106,6 +119,12 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, metavar="PATH", help="folder or file of the data")
     parser.add_argument("--lists", type=Path, metavar="PATH", help="folder of image lists, for the set list")
     parser.add_argument("--methods", metavar="a,b", help=f"methods, separated by commas (default: {','.join(USUAL)})")
+    parser.add_argument(
+        "--scenario",
+        choices=tuple(KINDS),
+        default=CLOSED,
+        help="which classes the domains have (default: closed, the same)",
+    )
     parser.add_argument("--pairs", metavar="A-W,..", help="source-target pairs (default: all)")
     parser.add_argument("--seeds", type=int, metavar="N", help="number of seeds (default: 3; 1 for pictograms)")
     parser.add_argument("--steps", type=int, metavar="N", help="training steps (default: 1000; 300 for pictograms)")
@@ -117,7 +136,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: number of CPUs; 1 on cuda)")
-    parser.add_argument("--out", metavar="DIR", help="folder of the records (default: runs/SET)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the records (default: runs/SET, or runs/SET_SCENARIO)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="rows a batch, of each domain (default: 32)")
     parser.add_argument("--checkpoints", type=int, metavar="N", help="evaluations a run (default: 5)")
     parser.add_argument(
@@ -175,14 +194,15 @@ def _extracted(done: Extracted) -> str:
 
 def _run(options: argparse.Namespace) -> None:
     chosen = named_set(options.set)
-    names = _method_names(options.methods, chosen)
+    names = _method_names(options.methods, chosen, options.scenario)
     device = _device(options.device)
     domain_set = read_set(options.set, options.root, options.lists)
-    pairs = scenarios(domain_set, named_pairs(domain_set, options.pairs or chosen.pairs))
+    pairs = published_scenarios(domain_set, options.scenario, named_pairs(domain_set, options.pairs or chosen.pairs))
     protocol = _protocol(options, chosen, domain_set, device)
     methods = {name: _method(name, protocol) for name in names}
     scores, columns = _validators(options.validators)
-    out = options.out if options.out is not None else f"runs/{options.set}"
+    where = options.set if options.scenario == CLOSED else f"{options.set}_{options.scenario}"
+    out = options.out if options.out is not None else f"runs/{where}"
     jobs = options.jobs if options.jobs is not None else (1 if device == "cuda" else _cpus())
     seeds = options.seeds if options.seeds is not None else chosen.seeds
     _checks.at_least(jobs, 1, "--jobs")
@@ -220,10 +240,10 @@ def _benchmark(
         raise
 
 
-def _method_names(methods: str | None, chosen: NamedSet) -> list[str]:
+def _method_names(methods: str | None, chosen: NamedSet, kind: str) -> list[str]:
     if methods is None:
-        return [*USUAL, *chosen.methods]
-    return _known(methods, [*RECIPES, "target_supervised"], "--methods")
+        return [*USUAL_BY_KIND[kind], *(chosen.methods if kind == CLOSED else ())]
+    return _known(methods, [*_ALL_RECIPES, "target_supervised"], "--methods")
 
 
 def _validators(validators: str | None) -> tuple[Mapping[str, Score], list[str] | None]:
@@ -280,11 +300,11 @@ def _protocol(options: argparse.Namespace, chosen: NamedSet, domain_set: DomainS
 def _method(name: str, protocol: Protocol) -> Method | TargetSupervised:
     if name == "target_supervised":
         return target_supervised(trained(source_only, protocol))
-    if RECIPES[name] is importance_weighted:
+    if _ALL_RECIPES[name] is importance_weighted:
         from dalib.weights import DomainClassifierWeights
 
         return trained(importance_weighted, protocol, weights=DomainClassifierWeights())
-    return trained(RECIPES[name], protocol)
+    return trained(_ALL_RECIPES[name], protocol)
 
 
 def _cpus() -> int:
@@ -326,9 +346,14 @@ def _list(options: argparse.Namespace) -> None:
     for name, named in SETS.items():
         print(f"  {name:20} {named.about}")
     print("\nMethods:")
-    for name, recipe in RECIPES.items():
+    for name, recipe in _ALL_RECIPES.items():
         print(f"  {name:20} {_first_line(recipe)}")
     print(f"  {'target_supervised':20} The upper bound: trained on target labels, by the harness alone.")
+    print("\nScenarios:")
+    for kind, about in KINDS.items():
+        published = [name for name, splits in PUBLISHED_SPLITS.items() if kind in splits]
+        sets = "" if kind == CLOSED else f"; published classes: {', '.join(published)}"
+        print(f"  {kind:20} {about}{sets}; by default {', '.join(USUAL_BY_KIND[kind])}")
     print("\nValidators, scored at every checkpoint:")
     for name, score in SCORES.items():
         print(f"  {name:28} {_first_line(score)}")

@@ -210,3 +210,44 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch):
         show(Progress(None, done=3, total=8, served=3, left=None))
     assert "3/8" in terminal.getvalue()
     assert "3 runs are finished already" in terminal.getvalue()
+
+
+def office_features(path):
+    """A feature file with the names, classes and counts of Office-31, rows that are easy to tell apart."""
+    from dalib.data.known_sets import OFFICE31_CLASSES, OFFICE31_COUNTS
+
+    generator = np.random.default_rng(0)
+    content = {"classes": np.array(OFFICE31_CLASSES)}
+    for number, (name, counts) in enumerate(OFFICE31_COUNTS.items()):
+        labels = np.repeat(np.arange(31), counts)
+        rows = np.eye(31)[labels] * 3 + generator.standard_normal((len(labels), 31)) + number
+        content |= {f"{name}_x": rows.astype(np.float32), f"{name}_y": labels}
+    np.savez(path, **content)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "methods"),
+    [("partial", "source_only dann pada iwan etn"), ("open", "source_only dann osbp")],
+)
+def test_scenarios_of_other_kinds_run_their_own_methods(kind, methods, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    office = office_features(tmp_path / "office31.npz")
+    usual = ("--root", office, "--pairs", "W-D", "--seeds", "1", "--steps", "2", "--checkpoints", "1", "--jobs", "1")
+    assert main(["run", "office31", "--scenario", kind, *usual]) == 0
+    shown = capsys.readouterr().out
+    runs, _ = load_runs(f"runs/office31_{kind}")
+    assert sorted(run.method for run in runs) == sorted(methods.split())
+    assert {run.kind for run in runs} == {kind}
+    assert ("HOS in percent" in shown) == (kind == "open")
+    assert ("OS*" in shown) == (kind == "open")
+
+
+def test_a_set_without_a_published_split_is_told_and_recipes_of_all_kinds_are_listed(features, tmp_path, capsys):
+    assert run(features, tmp_path, "--scenario", "universal") == 2
+    error = capsys.readouterr().err
+    assert "no split is published; choose its classes in Python with dalib.benchmark.universal_scenarios" in error
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("pada", "iwan", "etn", "osbp", "uan", "ovanet", "universal", "published classes: office31"):
+        assert word in shown
