@@ -18,7 +18,14 @@ from typing import Any
 import torch
 
 from benchmarks.speed import peers, reference_forms
-from benchmarks.speed.timing import exponential_rate, extra_megabytes, forward_and_backward, interleaved, multiply_rate
+from benchmarks.speed.timing import (
+    best_cuda_seconds,
+    exponential_rate,
+    extra_megabytes,
+    forward_and_backward,
+    interleaved,
+    multiply_rate,
+)
 from dalib.losses import coral_loss, joint_mmd_loss, mmd_loss, sinkhorn_loss, sliced_wasserstein_loss
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "speed"
@@ -54,6 +61,39 @@ def row(
         made["limit"] = round(1e3 * limit, 4)
     print(made, flush=True)
     return made
+
+
+def prepared(loss: Callable[..., Any], *inputs: torch.Tensor) -> Callable[[], object]:
+    """A call whose inputs are there already, and with what torch loads once in a process."""
+    forward_and_backward(loss, *samples(8, 8))()
+    leaves = [x.requires_grad_() for x in inputs]
+    return lambda: loss(*leaves).backward()
+
+
+def on_cuda(n: int = 65536, d: int = 256) -> dict[str, Any]:
+    """MMD of a sample whose matrix of all pairs no device holds, against the device's rate of matrix products.
+
+    Empty without a CUDA device. Wall milliseconds, the best of five, and megabytes beyond the inputs.
+    """
+    if not torch.cuda.is_available():
+        return {}
+    source, target = (x.cuda().requires_grad_() for x in samples(n, d))
+    seconds = best_cuda_seconds(lambda: mmd_loss(source, target).backward())
+    source.grad = target.grad = None
+    torch.cuda.reset_peak_memory_stats()
+    held = torch.cuda.memory_allocated()
+    mmd_loss(source, target).backward()
+    product = torch.randn(8192, 8192, device="cuda")
+    flops = 2 * 8192**3 / best_cuda_seconds(lambda: product @ product)
+    limit = 3 * (2 * n) ** 2 * d / flops
+    return {
+        "device": torch.cuda.get_device_name(),
+        "size": f"{n}x{d}",
+        "milliseconds": round(1e3 * seconds, 2),
+        "limit": round(1e3 * limit, 2),
+        "tflops": round(flops / 1e12, 1),
+        "megabytes beyond the inputs": round((torch.cuda.max_memory_allocated() - held) / 2**20, 1),
+    }
 
 
 def mmd_rows(sizes: tuple[tuple[int, int], ...], flops: float, exps: float) -> list[dict[str, Any]]:
@@ -137,8 +177,7 @@ def main() -> None:
     torch.set_num_threads(1)
     memory = {}
     if not quick:
-        large = samples(8192, 256)
-        megabytes = extra_megabytes(lambda: forward_and_backward(mmd_loss, *large))
+        megabytes = extra_megabytes(lambda: prepared(mmd_loss, *samples(8192, 256)))
         memory["mmd 8192x256, megabytes beyond the inputs"] = round(megabytes, 1)
     flops, exps = multiply_rate(), exponential_rate()
     rows = mmd_rows(MMD_SIZES[: 4 if quick else None], flops, exps)
@@ -152,6 +191,7 @@ def main() -> None:
         "gflops": round(flops / 1e9, 1),
         "gexps": round(exps / 1e9, 2),
         "memory": memory,
+        "cuda": on_cuda(),
         "rows": rows,
     }
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import resource
 import statistics
@@ -75,6 +76,18 @@ def _once(call: Call) -> float:
     before = time.process_time()
     call()
     return max(time.process_time() - before, 1e-9)
+
+
+def best_cuda_seconds(call: Call, times: int = 5) -> float:
+    """Wall seconds of a call on a CUDA device, waited for; the best of some, after one to warm up."""
+    best = math.inf
+    for _ in range(times + 1):
+        torch.cuda.synchronize()
+        before = time.perf_counter()
+        call()
+        torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - before)
+    return best
 
 
 def extra_megabytes(build: Callable[[], Call]) -> float:

@@ -105,12 +105,12 @@ def _from_products(
     products = products - (products @ means.mT) @ own.mT
     quadratic = products.square() @ weights
     value = (weights * quadratic).sum().clamp_min(0)  # below zero only by rounding
-    of_source, of_target = torch.zeros_like(source), torch.zeros_like(target)
+    of_rows = torch.zeros_like(rows)
     if wants_rows:
         turn = 4 * weights[:, None] * products * weights  # its sums over a domain are zero, so uncentred rows will do
-        of_source, of_target = turn[: len(a)] @ rows, turn[len(a) :] @ rows
+        of_rows = turn @ rows
     of_q = 2 * quadratic
-    return value, of_source, of_target, of_q[: len(a)], of_q[len(a) :]
+    return value, of_rows[: len(a)], of_rows[len(a) :], of_q[: len(a)], of_q[len(a) :]
 
 
 def _from_covariances(
