@@ -182,8 +182,8 @@ def domainnet126(root: str | Path, *, domains: Sequence[str] | None = None) -> D
 def image_clef_da(root: str | Path, *, domains: Sequence[str] | None = None) -> DomainSet:
     """Read ImageCLEF-DA [1]_ and check that it is complete: 600 images of 12 classes in each of three domains.
 
-    The published folder of Pascal lacks nine pictures, and its list names others twice under two labels; the list
-    is what papers use, so it is read as it is. The fourth domain of the challenge, Bing, is left out, as papers do.
+    Of the 600 lines of the published list of Pascal nine are reported to repeat a picture, under another label; papers use
+    the list, so it is read as it is. The fourth domain of the challenge, Bing, is left out, as papers do.
 
     Args:
         root: The folder with ``c``, ``i`` and ``p`` and the lists ``cList.txt``, ``iList.txt`` and ``pList.txt`` in it or in a
