@@ -52,25 +52,37 @@ class Judge:
         predicted = target.logits[:, : self.classes].argmax(dim=1).numpy()
         if HEADLINES[self.kind] == "accuracy":
             return self._shares(predicted, self.labels), {"per_class": self._per_class(predicted, self.classes)}
-        rejected = self._rejected(checkpoint, target)
-        verdict = np.where(rejected, self.classes, predicted)
+        verdict = self.predicted(checkpoint, target)
         found = open_set_accuracy(verdict, self.labels, known=self.classes)._asdict()
         details: dict[str, Any] = {"per_class": self._per_class(verdict, self.classes + 1)}
         if checkpoint.unknown is None:
             details["sweep"] = {f"{threshold:.2f}": self._harmonic(predicted, target, threshold) for threshold in SWEEP}
         return {**self._shares(verdict, np.minimum(self.labels, self.classes)), **found}, details
 
+    def predicted(self, checkpoint: Checkpoint, target: Outputs) -> NDArray[np.int64]:
+        """The class of each row; with unknown classes, the number of source classes for a row that is rejected."""
+        known: NDArray[np.int64] = target.logits[:, : self.classes].argmax(dim=1).numpy()
+        if HEADLINES[self.kind] == "accuracy":
+            return known
+        return np.where(self._rejected(checkpoint, target), self.classes, known)
+
     def _rejected(self, checkpoint: Checkpoint, target: Outputs) -> NDArray[np.bool_]:
         if checkpoint.unknown is None:
             return uncertain(target, self.classes, REJECTION)
         verdict = checkpoint.unknown(target)
-        if not isinstance(verdict, torch.Tensor) or verdict.dtype != torch.bool or verdict.shape != (len(self.labels),):
+        if (
+            not isinstance(verdict, torch.Tensor)
+            or verdict.dtype != torch.bool
+            or verdict.shape != (len(target.logits),)
+        ):
             got = (
                 f"{verdict.dtype} {tuple(verdict.shape)}"
                 if isinstance(verdict, torch.Tensor)
                 else type(verdict).__name__
             )
-            raise ValueError(f"unknown of a checkpoint must return booleans of shape ({len(self.labels)},), got {got}")
+            raise ValueError(
+                f"unknown of a checkpoint must return booleans of shape ({len(target.logits)},), got {got}"
+            )
         return verdict.cpu().numpy()
 
     def _harmonic(self, predicted: NDArray[np.int64], target: Outputs, threshold: float) -> float:

@@ -19,7 +19,12 @@ _COMPONENTS = 32
 
 
 def save_features(
-    folder: Path, stem: str, evaluation: Evaluation, target_labels: torch.Tensor, classes: tuple[str, ...]
+    folder: Path,
+    stem: str,
+    evaluation: Evaluation,
+    predictions: NDArray[np.int64],
+    target_labels: torch.Tensor,
+    classes: tuple[str, ...],
 ) -> Path:
     """Store what pictures need under ``folder/features``: features of some rows, and what was predicted for the target.
 
@@ -30,6 +35,7 @@ def save_features(
         folder: Folder of the records.
         stem: Name of the record.
         evaluation: The last checkpoint's outputs.
+        predictions: What was predicted for each target row.
         target_labels: Labels of the target rows, for pictures by class.
         classes: Names of the classes.
 
@@ -49,7 +55,7 @@ def save_features(
         source_labels=source.labels[first].numpy().astype(np.int16),
         target_labels=target_labels[second].numpy().astype(np.int16),
         labels=target_labels.numpy().astype(np.int16),
-        predictions=target.logits.argmax(dim=1).numpy().astype(np.int16),
+        predictions=predictions.astype(np.int16),
         classes=np.array(classes),
     )
     return write_whole(folder / "features" / f"{stem}.npz", content.getvalue())

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dalib.benchmark import identity
 from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate
@@ -80,7 +81,7 @@ def run(
     split = used.split(seed, 0.0 if supervised else holdout)
     judge = Judge(used.target_labels(split), len(used.source.classes), used.kind)
     unfinished = None if out is None or not _goes_on(method) else Unfinished(out, stem, key)
-    checkpoints, seconds, last = _follow(method, used.task(split), seed, judge, scores, unfinished)
+    checkpoints, seconds, last, predicted = _follow(method, used.task(split), seed, judge, scores, unfinished)
     config = identity.describe(method)
     done = Run(
         method=name,
@@ -100,7 +101,7 @@ def run(
     )
     if out is not None:
         if keep_features:
-            save_features(out, stem, last, *_coloured(used, judge))
+            save_features(out, stem, last, predicted, *_coloured(used, judge))
         done.save(out)
     if unfinished is not None:
         unfinished.remove()
@@ -169,14 +170,15 @@ def _follow(
     judge: Judge,
     scores: Mapping[str, Score],
     unfinished: Unfinished | None,
-) -> tuple[list[dict[str, Any]], dict[str, float], Evaluation]:
-    """Every checkpoint of a method as a record keeps it, the seconds, and the last evaluation."""
+) -> tuple[list[dict[str, Any]], dict[str, float], Evaluation, NDArray[np.int64]]:
+    """Every checkpoint of a method as a record keeps it, the seconds, the last evaluation and its predictions."""
     before = None if unfinished is None else unfinished.load()
     generator = _inner(method)(task, seed) if before is None else _inner(method)(task, seed, state=before.state)  # type: ignore[call-arg]
     seconds = {"training": 0.0, "evaluation": 0.0} if before is None else dict(before.seconds)
     records: list[dict[str, Any]] = [] if before is None else list(before.checkpoints)
     evaluation: Evaluation | None = None
     details: dict[str, Any] = {}
+    predicted = np.empty(0, np.int64)
     steps = iter(generator)
     while True:
         start = time.perf_counter()
@@ -190,6 +192,7 @@ def _follow(
         evaluation = evaluate(checkpoint, task)
         accuracies, details = judge.accuracies(checkpoint, evaluation.target)
         records.append(_scored(checkpoint, evaluation, accuracies, scores))
+        predicted = judge.predicted(checkpoint, evaluation.target)
         seconds["evaluation"] += time.perf_counter() - start
         if unfinished is not None:
             unfinished.save(Progressed(records, seconds, checkpoint.state))
@@ -198,7 +201,7 @@ def _follow(
     if evaluation is None:
         raise ValueError("a method must yield at least one checkpoint, got none")
     records[-1] |= details
-    return records, {name: round(value, 3) for name, value in seconds.items()}, evaluation
+    return records, {name: round(value, 3) for name, value in seconds.items()}, evaluation, predicted
 
 
 def _scored(

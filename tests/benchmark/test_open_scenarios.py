@@ -374,3 +374,15 @@ def test_closed_scenarios_are_as_before(domain_set):
     first, again = scenarios(domain_set)[0], published_scenarios(domain_set, "closed")[0]
     assert first.fingerprint() == again.fingerprint()
     assert (first.kind, first.shared, first.unknown) == ("closed", CLASSES, ())
+
+
+def test_pictures_are_given_the_verdicts(domain_set, universal, tmp_path):
+    for kind, pair, classes in (("closed", scenarios(domain_set)[0], 4), ("universal", universal, 4)):
+        out = tmp_path / kind
+        (done,) = benchmark({"osbp": trained(osbp, Protocol(steps=20, bottleneck=8))}, [pair], seeds=1, out=out)
+        stored = np.load(out / "features" / f"{done.stem}.npz")
+        assert len(stored["classes"]) == classes
+        assert stored["predictions"].max() < classes  # on a closed scenario the last output is never predicted
+        assert (stored["predictions"] == stored["labels"]).mean() == pytest.approx(done.checkpoints[-1]["accuracy"])
+    assert stored["classes"][-1] == "unknown"
+    assert (stored["predictions"] == 3).any()
