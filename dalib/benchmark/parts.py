@@ -71,8 +71,12 @@ def sweep_part(group: Group) -> Part:
 def _swept(group: Group, row: tuple[str, str]) -> list[str]:
     if not _is_swept(group, row):
         return [_mean(group.average(row)), *["–"] * (len(THRESHOLDS) + 1)]
-    columns = [_mean(group.averaged(row, lambda run, t=t: float(_sweep(run).get(t, math.nan)))) for t in THRESHOLDS]
+    columns = [_mean(group.averaged(row, _harmonic(threshold))) for threshold in THRESHOLDS]
     return ["–", *columns, _mean(group.averaged(row, lambda run: max(_sweep(run).values(), default=math.nan)))]
+
+
+def _harmonic(threshold: str) -> Callable[[Run], float]:
+    return lambda run: _sweep(run).get(threshold, math.nan)
 
 
 def _sweep(run: Run) -> dict[str, float]:
