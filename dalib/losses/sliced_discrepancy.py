@@ -47,13 +47,9 @@ def sliced_discrepancy_loss(
             f"first_logits and second_logits must be of the same rows, got {len(first_logits)} and {len(second_logits)}"
         )
     _checks.at_least(directions, 1, "directions")
-    slices = torch.randn(
-        first_logits.shape[1],
-        directions,
-        generator=generator,
-        dtype=first_logits.dtype,
-        device=first_logits.device,
-    )
+    # Drawn in float32, so that one seed gives the same directions in every dtype.
+    slices = torch.randn(first_logits.shape[1], directions, generator=generator, device=first_logits.device)
+    slices = slices.to(first_logits.dtype)
     slices = slices / torch.linalg.vector_norm(slices, dim=0)
     difference = _along(first_logits, slices) - _along(second_logits, slices)
     return difference.square().mean()

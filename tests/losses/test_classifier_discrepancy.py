@@ -49,7 +49,7 @@ def sliced(first, second, directions=64, seed=3):
 
 @given(matrix(3, 4), matrix(3, 4))
 def test_the_sliced_definition_in_loops(first, second):
-    slices = torch.randn(4, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    slices = torch.randn(4, 5, generator=torch.Generator().manual_seed(3)).double()
     expected = 0.0
     for r in slices.T:
         r = r / r.norm()

@@ -6,8 +6,8 @@ from torch import nn
 
 from dalib import losses
 from dalib.kernels import Gaussian, Laplacian, RationalQuadratic
-from dalib.testing import check_loss
-from dalib.testing.losses import two_matrices
+from dalib.outputs import Outputs
+from dalib.testing import check_loss, of_labelled, of_one, of_outputs, two_matrices
 
 
 def critic():
@@ -30,28 +30,29 @@ def with_probs(n, m, generator):
     return (source, torch.arange(n) % 2), (target, torch.softmax(target[:, :2], dim=1))
 
 
-class Conditional(nn.Module):
-    """Calls a loss of rows and labels with a pair for each domain."""
-
-    def __init__(self, loss):
-        super().__init__()
-        self.loss = loss
-
-    def forward(self, source, target, *, source_weights=None, target_weights=None):
-        return self.loss(
-            source[0], target[0], source[1], target[1], source_weights=source_weights, target_weights=target_weights
-        )
+def heads(n, m, generator):
+    """The logits of two heads on one sample; there is no other."""
+    first, second = two_matrices(n, n, generator)
+    return (first, second), (first[:0], second[:0])
 
 
-class OfTarget(nn.Module):
-    """Calls a loss of one matrix with the target."""
+def model_outputs(n, m, generator):
+    source, target = two_matrices(n, m, generator)
+    return (source, source[:, :3] - source[:, 1:]), (target, target[:, :3] - target[:, 1:])
 
-    def __init__(self, loss):
-        super().__init__()
-        self.loss = loss
 
-    def forward(self, source, target, *, source_weights=None, target_weights=None):
-        return self.loss(target, weights=target_weights)
+def of_model(loss, source, target, **weights):
+    """With the outputs of a model whose head takes three of the features, which rounds nothing in half precision."""
+
+    def head(features):
+        return features[:, 1:]
+
+    return loss(*(Outputs(features, head(features), head=head) for features in (source, target)), **weights)
+
+
+def network(inputs, outputs):
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(inputs, 6), nn.Tanh(), nn.Linear(6, outputs)).double()
 
 
 class Logits(nn.Module):
@@ -65,6 +66,14 @@ class Logits(nn.Module):
 
 NO_DERIVATIVE = ("gradcheck",)  # the default bandwidth is outside the graph on purpose, or the gradient is reversed
 UNBIASED = {"on_itself": None, "repetition": False, "min_rows": 2}
+ONE = {"call": of_one, "on_itself": None, "symmetric": False}
+ADVERSARIAL = {
+    "inputs": model_outputs,
+    "call": of_outputs,
+    "on_itself": None,
+    "symmetric": False,
+    "skip": NO_DERIVATIVE,
+}
 CASES = {
     "mmd": (losses.MMDLoss(), {"skip": NO_DERIVATIVE}),
     "mmd, fixed bandwidths": (losses.MMDLoss(bandwidths=[1.0, 2.0]), {}),
@@ -99,17 +108,18 @@ CASES = {
         {"inputs": layers, "skip": ("dtypes", "autocast")},
     ),
     "local mmd": (
-        Conditional(losses.LocalMMDLoss(bandwidths=[1.0, 2.0])),
+        losses.LocalMMDLoss(bandwidths=[1.0, 2.0]),
         # Labels and probabilities are not interchangeable, and the probabilities carry no gradient.
-        {"inputs": with_probs, "symmetric": False, "on_itself": None, "skip": ("itself", "gradcheck", "equal rows", "vmap")},
+        {"inputs": with_probs, "call": of_labelled, "symmetric": False, "on_itself": None,
+         "skip": ("itself", "gradcheck", "equal rows", "vmap")},
     ),
     "class-conditional mmd": (
-        Conditional(losses.ClassConditionalMMDLoss(2, bandwidths=[1.0, 2.0])),
-        {"inputs": labelled},
+        losses.ClassConditionalMMDLoss(2, bandwidths=[1.0, 2.0]),
+        {"inputs": labelled, "call": of_labelled},
     ),
     "contrastive": (
-        Conditional(losses.ContrastiveDomainLoss(2, bandwidths=[1.0, 2.0])),
-        {"inputs": labelled, "on_itself": None},
+        losses.ContrastiveDomainLoss(2, bandwidths=[1.0, 2.0]),
+        {"inputs": labelled, "call": of_labelled, "on_itself": None},
     ),
     "wasserstein critic": (
         losses.WassersteinCriticLoss(critic()),
@@ -122,10 +132,21 @@ CASES = {
         {"on_itself": None, "symmetric": False, "skip": NO_DERIVATIVE},
     ),
     "domain adversarial, logits": (Logits(), {"on_itself": None, "symmetric": False, "skip": ("errors",)}),
-    "entropy": (OfTarget(losses.EntropyLoss()), {"on_itself": None, "symmetric": False, "skip": ("weights", "errors")}),
-    "mcc": (
-        OfTarget(losses.MCCLoss()),
-        {"on_itself": None, "symmetric": False, "skip": ("weights", "errors", "gradcheck")},  # its weights are fixed
+    "entropy": (losses.EntropyLoss(), {**ONE, "sample_name": "logits"}),
+    "mcc": (losses.MCCLoss(), {**ONE, "sample_name": "logits", "skip": ("gradcheck",)}),  # its own weights are fixed
+    "classifier discrepancy": (losses.ClassifierDiscrepancyLoss(), {**ONE, "inputs": heads}),
+    # The sliced one couples whole samples and takes no weights; so do the spectral and the nuclear norms.
+    "sliced discrepancy": (losses.SlicedDiscrepancyLoss(directions=16), {**ONE, "inputs": heads, "skip": ("weights",)}),
+    "batch spectral": (losses.BatchSpectralLoss(), {"on_itself": None, "skip": ("weights",)}),
+    "nuclear wasserstein": (
+        losses.NuclearWassersteinLoss(),
+        {"call": of_model, "on_itself": None, "symmetric": False, "skip": ("weights", "errors", *NO_DERIVATIVE)},
+    ),
+    "margin disparity": (losses.MarginDisparityLoss(network(4, 3)), ADVERSARIAL),
+    "entropy conditioned": (losses.EntropyConditionedLoss(network(12, 1)), ADVERSARIAL),
+    "unknown boundary": (
+        losses.UnknownBoundaryLoss(),  # of the target alone, whose weights it takes
+        {"call": of_model, "on_itself": None, "symmetric": False, "skip": ("weights", "errors", *NO_DERIVATIVE)},
     ),
 }  # fmt: skip
 
@@ -194,16 +215,4 @@ def test_every_loss_of_the_library_is_in_the_list():
 
     checked = set().union(*(kinds(loss) for loss, _ in CASES.values()))
     modules = {name for name in losses.__all__ if name.endswith("Loss")}
-    assert modules <= checked | OTHERS, f"add to CASES: {sorted(modules - checked - OTHERS)}"
-
-
-OTHERS = {
-    "BatchSpectralLoss",
-    "ClassifierDiscrepancyLoss",
-    "EntropyConditionedLoss",
-    "MarginDisparityLoss",
-    "NuclearWassersteinLoss",
-    "SlicedDiscrepancyLoss",
-    "UnknownBoundaryLoss",
-}
-"""Losses of other inputs, which tests of their own hold to the same promises."""
+    assert modules <= checked, f"add to CASES: {sorted(modules - checked)}"

@@ -1,0 +1,89 @@
+"""A loss under check, its batches, and what the checks ask with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dalib.testing.loss_inputs import Call, Inputs, of_one
+
+
+@dataclass
+class Case:
+    """A loss under check, and what it promises."""
+
+    loss: Callable[..., Tensor]
+    inputs: Inputs
+    call: Call
+    on_itself: float | None
+    symmetric: bool
+    repetition: bool
+    min_rows: int
+    sample_name: str
+    seed: int
+
+    @property
+    def of_one(self) -> bool:
+        """Whether the loss is of the source alone."""
+        return self.call is of_one
+
+    def batches(self, n: int = 6, m: int = 8, dtype: torch.dtype = torch.float64) -> tuple[Any, Any]:
+        made = self.inputs(n, m, torch.Generator().manual_seed(self.seed))
+        return each(made[0], lambda x: to(x, dtype)), each(made[1], lambda x: to(x, dtype))
+
+    def __call__(
+        self, source: Any, target: Any, loss: Callable[..., Tensor] | None = None, **weights: Tensor
+    ) -> Tensor:
+        torch.manual_seed(self.seed)
+        return self.call(self.loss if loss is None else loss, source, target, **weights)
+
+    def value_and_gradients(
+        self, source: Any, target: Any, loss: Callable[..., Tensor] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        source, target = each(source, leaf), each(target, leaf)
+        value = self(source, target, loss)
+        leaves = [x for x in (*parts(source), *parts(target)) if x.requires_grad]
+        if not value.requires_grad:
+            return value, [torch.zeros_like(x) for x in leaves]
+        found = torch.autograd.grad(value, leaves, allow_unused=True)
+        return value.detach(), [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, found, strict=True)]
+
+
+def parts(sample: Any) -> tuple[Tensor, ...]:
+    return tuple(sample) if isinstance(sample, tuple | list) else (sample,)
+
+
+def each(sample: Any, change: Callable[[Tensor], Any]) -> Any:
+    return tuple(change(part) for part in sample) if isinstance(sample, tuple | list) else change(sample)
+
+
+def to(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.to(dtype) if x.is_floating_point() else x
+
+
+def leaf(x: Tensor) -> Tensor:
+    return x.detach().clone().requires_grad_(x.is_floating_point())
+
+
+def close(got: Tensor, expected: Tensor, promise: str, tolerance: float = 1e-6) -> None:
+    scale = max(1.0, float(expected.detach().double().abs().max()) if expected.numel() else 1.0)
+    change = float((got.detach().double() - expected.detach().double()).abs().max()) if expected.numel() else 0.0
+    expect(change <= tolerance * scale, f"{promise}, got a difference of {change:g} at a size of {scale:g}")
+
+
+def expect(kept: bool, promise: str) -> None:
+    if not kept:
+        raise AssertionError(promise)
+
+
+def refused(call: Callable[[], Any], wrong: str, *names: str) -> None:
+    try:
+        call()
+    except (TypeError, ValueError) as error:
+        expect(any(name in str(error) for name in names), f"the error for {wrong} must name {names[0]}, got {error}")
+    else:
+        raise AssertionError(f"{wrong} must raise a TypeError or ValueError, got a value")

@@ -1,0 +1,112 @@
+"""What a loss must keep in other dtypes, modes, transforms and copies."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dalib.testing._loss_case import Case, close, each, expect, parts, to
+
+
+def dtypes(case: Case) -> None:
+    reference = {dtype: case.batches(dtype=dtype) for dtype in (torch.float16, torch.bfloat16, torch.float32)}
+    for dtype, (source, target) in reference.items():
+        loss = _in(case.loss, dtype)
+        value, gradients = case.value_and_gradients(source, target, loss)
+        expected = torch.promote_types(dtype, torch.float32)
+        expect(value.dtype == expected, f"{dtype} must be computed in {expected}, got {value.dtype}")
+        kinds = {g.dtype for g in gradients}
+        expect(kinds <= {dtype}, f"the gradient of {dtype} rows must be {dtype}, got {kinds}")
+        if loss is case.loss:
+            single = case(each(source, lambda x: to(x, torch.float64)), each(target, lambda x: to(x, torch.float64)))
+            close(value, single, f"{dtype} must give the value of the same numbers in float64", 1e-4)
+    expect(case(*case.batches()).dtype == torch.float64 or _has_parameters(case.loss), "float64 must stay float64")
+
+
+def _has_parameters(loss: Any) -> bool:
+    return isinstance(loss, nn.Module) and any(True for _ in loss.parameters())
+
+
+def autocast(case: Case) -> None:
+    source, target = case.batches(dtype=torch.float32)
+    plain = case(source, target, _single(case.loss))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = case(source, target, _single(case.loss))
+    close(value, plain, "autocast must change nothing", 0.05 if _has_parameters(case.loss) else 0.0)
+
+
+def _single(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return _in(loss, torch.float32)
+
+
+def _in(loss: Callable[..., Tensor], dtype: torch.dtype) -> Callable[..., Tensor]:
+    """The loss, its parameters in this dtype if it has any."""
+    return copy.deepcopy(loss).to(dtype) if isinstance(loss, nn.Module) and _has_parameters(loss) else loss
+
+
+def compile(case: Case) -> None:
+    source, target = case.batches()
+    loss = copy.deepcopy(case.loss) if isinstance(case.loss, nn.Module) else case.loss
+    torch.compiler.reset()
+    compiled = torch.compile(loss, backend="aot_eager")
+    value, gradients = case.value_and_gradients(source, target, compiled)
+    expected, wanted = case.value_and_gradients(source, target)
+    close(value, expected, "torch.compile must give the same value", 1e-5)
+    for got, want in zip(gradients, wanted, strict=True):
+        close(got, want, "torch.compile must give the same gradient", 1e-5)
+    torch.compiler.reset()
+
+
+def vmap(case: Case) -> None:
+    batches = [case.inputs(5, 6, torch.Generator().manual_seed(case.seed + i)) for i in range(3)]
+    stacks = tuple(_stacked([batch[side] for batch in batches]) for side in range(2))
+    torch.manual_seed(case.seed)
+    values = torch.func.vmap(lambda s, t: case.call(case.loss, s, t), randomness="same")(*stacks)
+    close(values, torch.stack([case(*batch) for batch in batches]), "vmap must agree with a loop", 1e-5)
+    source, target = batches[0]
+    first = parts(source)[0]
+
+    def of_first(x: Tensor) -> Tensor:
+        return case((x, *source[1:]) if isinstance(source, tuple) else x, target)
+
+    expected = case.value_and_gradients(source, target)[1][0]
+    close(torch.func.grad(of_first)(first), expected, "torch.func.grad must agree with autograd", 1e-5)
+
+
+def _stacked(samples: list[Any]) -> Any:
+    if isinstance(samples[0], tuple | list):
+        return tuple(torch.stack(parts) for parts in zip(*samples, strict=True))
+    return torch.stack(samples)
+
+
+def device(case: Case) -> None:
+    if not torch.cuda.is_available():
+        return
+    source, target = case.batches(dtype=torch.float32)
+    loss = copy.deepcopy(case.loss).cuda() if isinstance(case.loss, nn.Module) else case.loss
+    value = case(each(source, Tensor.cuda), each(target, Tensor.cuda), loss)
+    expect(value.device.type == "cuda", f"the value must be on the device of the rows, got {value.device}")
+    close(value.cpu(), case(source, target, _single(case.loss)), "CUDA must give the same value", 1e-4)
+
+
+def copies(case: Case) -> None:
+    if not isinstance(case.loss, nn.Module):
+        return
+    source, target = case.batches()
+    expected = case(source, target)
+    twins = {"a deep copy": copy.deepcopy(case.loss), "a pickle": pickle.loads(pickle.dumps(case.loss))}
+    buffer = io.BytesIO()
+    torch.save(case.loss.state_dict(), buffer)
+    buffer.seek(0)
+    loaded = copy.deepcopy(case.loss)
+    for parameter in loaded.parameters():
+        nn.init.zeros_(parameter)
+    loaded.load_state_dict(torch.load(buffer, weights_only=True))
+    for name, twin in {**twins, "a loaded state_dict": loaded}.items():
+        close(case(source, target, twin), expected, f"{name} must give the same value", 0.0)

@@ -1,0 +1,132 @@
+"""What the value and the gradient of a loss must be, and what it must refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.gradcheck import GradcheckError
+
+from dalib.testing._loss_case import Case, close, each, expect, leaf, parts, refused
+
+
+def rows(case: Case) -> None:
+    for n, m in ((6, 6), (5, 8), (case.min_rows, 7), (case.min_rows, case.min_rows)):
+        value, gradients = case.value_and_gradients(*case.batches(n, m))
+        expect(value.shape == (), f"the value must be a scalar, got shape {tuple(value.shape)}")
+        expect(bool(torch.isfinite(value)), f"the value of {n} and {m} rows must be finite, got {value}")
+        finite = all(bool(torch.isfinite(g).all()) for g in gradients)
+        expect(finite, f"the gradient of {n} and {m} rows must be finite")
+    if case.min_rows > 1:
+        refused(lambda: case(*case.batches(case.min_rows - 1, 6)), "too few source rows", case.sample_name)
+        refused(lambda: case(*case.batches(6, case.min_rows - 1)), "too few target rows", "target")
+
+
+def itself(case: Case) -> None:
+    if case.on_itself is not None:
+        source, _ = case.batches(6, 6)
+        expected = torch.tensor(case.on_itself, dtype=torch.float64)
+        close(case(source, each(source, Tensor.clone)), expected, f"equal samples must give {case.on_itself:g}")
+
+
+def symmetry(case: Case) -> None:
+    if case.symmetric:
+        source, target = case.batches()
+        close(case(target, source), case(source, target), "the domains must be interchangeable")
+
+
+def permutation(case: Case) -> None:
+    source, target = case.batches()
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(case.seed))
+    close(case(each(source, lambda x: x[order]), target), case(source, target), "the order of rows must not matter")
+    turned = case(source, each(target, lambda x: x.flip(0)))
+    close(turned, case(source, target), "the order of rows must not matter")
+
+
+def equal_rows(case: Case) -> None:
+    source, target = case.batches(6, 6)
+
+    def same(value: float | None) -> Callable[[Tensor], Tensor]:
+        def change(x: Tensor) -> Tensor:
+            if not x.is_floating_point():
+                return x
+            return x[:1].expand_as(x).clone() if value is None else torch.full_like(x, value)
+
+        return change
+
+    for value, what in ((None, "equal rows"), (0.0, "rows of zeros")):
+        loss, gradients = case.value_and_gradients(each(source, same(value)), each(target, same(value)))
+        expect(bool(torch.isfinite(loss)), f"{what} must give a finite value, got {loss}")
+        expect(all(bool(torch.isfinite(g).all()) for g in gradients), f"{what} must give a finite gradient")
+
+
+def weights(case: Case) -> None:
+    source, target = case.batches()
+    n, m = len(parts(source)[0]), len(parts(target)[0])
+    ones, others = torch.ones(n, dtype=torch.float64), torch.ones(m, dtype=torch.float64)
+    plain = case(source, target)
+    equal = case(source, target, source_weights=3 * ones, target_weights=3 * others)
+    close(equal, plain, "equal weights must change nothing")
+    counts = torch.tensor([1, 2, 3, 1, 1, 2][:n])
+    if case.repetition:
+        weighted = case(source, target, source_weights=counts.double(), target_weights=others)
+        repeated = case(each(source, lambda x: x.repeat_interleave(counts, dim=0)), target)
+        close(weighted, repeated, "integer weights must equal repeated rows")
+    else:
+        kept = ones.clone()
+        kept[-1] = 0
+        weighted = case(source, target, source_weights=kept, target_weights=others)
+        close(weighted, case(each(source, lambda x: x[:-1]), target), "a row of weight zero must equal no row")
+    name = "weights" if case.of_one else "source_weights"
+    for wrong, what in (
+        (-ones, "negative weights"),
+        (0 * ones, "weights that are all zero"),
+        (ones[:-1], "few weights"),
+    ):
+        refused(lambda wrong=wrong: case(source, target, source_weights=wrong), what, name)  # type: ignore[misc]
+
+
+def gradcheck(case: Case) -> None:
+    source, target = case.batches(4, 5)
+    tensors = [*parts(source), *parts(target)]
+    moving = [i for i, x in enumerate(tensors) if x.is_floating_point()]
+    size = len(parts(source))
+
+    def of(*moved: Tensor) -> Tensor:
+        now = list(tensors)
+        for i, x in zip(moving, moved, strict=True):
+            now[i] = x
+        first, second = tuple(now[:size]), tuple(now[size:])
+        return case(
+            first if isinstance(source, tuple) else first[0], second if isinstance(target, tuple) else second[0]
+        )
+
+    try:
+        torch.autograd.gradcheck(of, [leaf(tensors[i]) for i in moving])
+    except GradcheckError as error:
+        raise AssertionError(f"the gradient must be the derivative: {error}") from None
+
+
+def errors(case: Case) -> None:
+    source, target = case.batches()
+    if not (isinstance(source, Tensor) and isinstance(target, Tensor)):
+        return
+    name = case.sample_name
+    bad = source.clone()
+    bad[0, 0] = float("nan")
+    wrong: tuple[tuple[str, Any, Any], ...] = (
+        ("a NaN in the source", bad, target),
+        ("infinity in the source", bad.nan_to_num(float("inf")), target),
+        ("integers", source.long(), target),
+        ("another rank", source[None], target),
+        ("no rows", source[:0], target),
+        ("a list", source.tolist(), target),
+    )
+    if not case.of_one:
+        wrong += (("another width", source[:, :-1], target), ("another dtype", source.float(), target))
+    for what, s, t in wrong:
+        refused(lambda s=s, t=t: case(s, t), what, name)  # type: ignore[misc]
+    if not case.of_one:
+        refused(lambda: case(source, target[:0]), "no target rows", "target")
