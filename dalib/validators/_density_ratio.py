@@ -11,7 +11,7 @@ from torch import Tensor
 from dalib.evaluation import Evaluation
 from dalib.validators import _rows
 
-_ROWS = 1000
+_ROWS = 500
 _COMPONENTS = 32
 _PENALTY = 0.01
 _BOUND = 13.8
@@ -22,7 +22,7 @@ def judged_weights(evaluation: Evaluation, ratio: Any = None) -> Tensor:
     """The density ratio at the rows that judge, shape ``(n,)``, float64; it is fitted on trained and target rows.
 
     ``ratio`` is an estimator with ``fit(source, target)`` and ``predict(rows)``; its copy is fitted. Default: logistic
-    regression on the 32 largest principal components of at most 1000 rows a domain.
+    regression on the 32 largest principal components of at most 500 rows a domain.
     """
     source, target = (_rows.outputs(evaluation, name).features.double() for name in ("source", "target"))
     rows = _rows.judged(evaluation).features.double()

@@ -25,7 +25,7 @@ def iwcv_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
     Args:
         evaluation: Outputs on both domains.
         ratio: An estimator of ``dalib.weights`` with ``predict``, such as ``DomainClassifierWeights()``; its copy is
-            fitted. Default: ridge logistic regression on the 32 largest principal components of at most 1000 rows a
+            fitted. Default: ridge logistic regression on the 32 largest principal components of at most 500 rows a
             domain.
 
     Returns:
