@@ -84,11 +84,11 @@ def evaluate(checkpoint: Checkpoint, task: Task) -> Evaluation:
     source = task.source if len(rows) == len(task.source) else hidden_rows(task.source, rows)
     held_out = task.source_held_out
     return Evaluation(
-        source=_labelled(_predicted(checkpoint, source, task, "source"), task.source_labels[rows]),
-        target=_predicted(checkpoint, task.target, task, "target"),
+        source=_labelled(outputs_on(checkpoint, source, task, "source"), task.source_labels[rows]),
+        target=outputs_on(checkpoint, task.target, task, "target"),
         source_held_out=None
         if held_out is None or task.source_held_out_labels is None
-        else _labelled(_predicted(checkpoint, held_out, task, "source_held_out"), task.source_held_out_labels),
+        else _labelled(outputs_on(checkpoint, held_out, task, "source_held_out"), task.source_held_out_labels),
         predict=checkpoint.predict,
         target_inputs=task.target,
     )
@@ -98,7 +98,8 @@ def _labelled(outputs: Outputs, labels: NDArray[np.int64]) -> Outputs:
     return replace(outputs, labels=torch.from_numpy(np.array(labels)))
 
 
-def _predicted(checkpoint: Checkpoint, inputs: Inputs, task: Task, name: str) -> Outputs:
+def outputs_on(checkpoint: Checkpoint, inputs: Inputs, task: Task, name: str) -> Outputs:
+    """The outputs of a checkpoint on some rows, on the CPU and without labels; refused if they do not fit the task."""
     outputs = checkpoint.predict(inputs)
     if not isinstance(outputs, Outputs):
         raise TypeError(f"predict of a checkpoint must return dalib.outputs.Outputs, got {type(outputs).__name__}")

@@ -26,7 +26,7 @@ from dalib.benchmark.progress import duration, shown_progress
 from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.report import report
-from dalib.benchmark.scenario import Scenario, check_holdout
+from dalib.benchmark.scenario import Scenario, check_share
 from dalib.benchmark.scores import SCORES, Score
 from dalib.benchmark.sets import (
     SETS,
@@ -143,6 +143,13 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
         "--holdout", type=float, default=0.0, metavar="SHARE", help="source rows held out for validators"
     )
     parser.add_argument(
+        "--target-test",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="target rows that no method sees and accuracy is measured on (default: 0, all are seen)",
+    )
+    parser.add_argument(
         "--validators", metavar="a,b", help="validators that have a column, and are scored if they are not usual"
     )
     parser.add_argument("--autocast", choices=tuple(_AUTOCAST), default="none", help="precision of the forward pass")
@@ -207,7 +214,8 @@ def _run(options: argparse.Namespace) -> None:
     seeds = options.seeds if options.seeds is not None else chosen.seeds
     _checks.at_least(jobs, 1, "--jobs")
     _checks.at_least(seeds, 1, "--seeds")
-    check_holdout(options.holdout)
+    check_share(options.holdout, "--holdout")
+    check_share(options.target_test, "--target-test")
     equal = duplicate_note(domain_set, [(pair.source.name, pair.target.name) for pair in pairs])
     for note in filter(None, (protocol.backbone.note, equal)):
         print(f"note: {note}", file=sys.stderr)
@@ -217,7 +225,16 @@ def _run(options: argparse.Namespace) -> None:
         f"{protocol.steps} steps on {device}, processes: {jobs}; records in {out}",
         file=sys.stderr,
     )
-    runs = _benchmark(methods, pairs, seeds=seeds, out=out, jobs=jobs, holdout=options.holdout, scores=scores)
+    runs = _benchmark(
+        methods,
+        pairs,
+        seeds=seeds,
+        out=out,
+        jobs=jobs,
+        holdout=options.holdout,
+        target_test=options.target_test,
+        scores=scores,
+    )
     print(table(runs, validators=columns))
     _draw(runs, Path(out))
 

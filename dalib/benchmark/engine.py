@@ -15,7 +15,7 @@ from dalib import _checks
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.record import Run, file_stem, finished_run
 from dalib.benchmark.run import run, run_key
-from dalib.benchmark.scenario import Scenario, check_holdout
+from dalib.benchmark.scenario import Scenario, check_share
 from dalib.benchmark.scores import SCORES, Score
 from dalib.benchmark.target_supervised import TargetSupervised, check_no_unknown
 
@@ -48,6 +48,7 @@ class _Job:
     scenario: Scenario
     seed: int
     holdout: float
+    target_test: float
     scores: Mapping[str, Score]
     out: Path | None
     keep_features: bool
@@ -66,6 +67,7 @@ def benchmark(
     out: str | os.PathLike[str] | None = None,
     jobs: int = 1,
     holdout: float = 0.0,
+    target_test: float = 0.0,
     scores: Mapping[str, Score] = SCORES,
     progress: Callable[[Progress], None] | None = None,
 ) -> list[Run]:
@@ -83,6 +85,8 @@ def benchmark(
         out: Folder of the records, made if it is missing. Default: records stay in memory.
         jobs: Number of processes.
         holdout: Share of source rows kept out of training for validators. Default 0, the field's standard protocol.
+        target_test: Share of target rows that no method sees and accuracy is measured on. Default 0, the field's standard
+            protocol: it is measured on the rows that are seen without labels.
         scores: Validators by name, evaluated at every checkpoint.
         progress: Called when the benchmark starts and whenever a run ends.
 
@@ -105,7 +109,7 @@ def benchmark(
         >>> [(run.scenario, select(run, "last")["accuracy"]) for run in runs]
         [('A-W', 1.0), ('W-A', 1.0)]
     """
-    jobs_left, finished = _prepared(methods, list(scenarios), seeds, out, jobs, holdout, scores)
+    jobs_left, finished = _prepared(methods, list(scenarios), seeds, out, jobs, (holdout, target_test), scores)
     total, served = len(jobs_left) + len(finished), len(finished)
     if progress is not None:
         progress(Progress(None, served, total, served, None if jobs_left else 0.0))
@@ -132,14 +136,15 @@ def _prepared(
     seeds: int | Sequence[int],
     out: str | os.PathLike[str] | None,
     jobs: int,
-    holdout: float,
+    shares: tuple[float, float],
     scores: Mapping[str, Score],
 ) -> tuple[list[tuple[int, _Job]], dict[int, Run]]:
     """The jobs that are left with their positions, and the finished runs by position."""
     numbers = _numbers(seeds)
     _check(methods, scenarios)
     _checks.at_least(jobs, 1, "jobs")
-    check_holdout(holdout)
+    check_share(shares[0], "holdout")
+    check_share(shares[1], "target_test")
     for scenario in scenarios:
         scenario.fingerprint()  # reads every row: a damaged file is named before a folder is made
     folder = None if out is None else _writable(out)
@@ -148,8 +153,8 @@ def _prepared(
     for seed in numbers:
         for scenario in scenarios:
             for name, method in methods.items():
-                key = run_key(method, name, scenario, seed, holdout=holdout, scores=scores)
-                job = _Job(method, name, scenario, seed, holdout, scores, folder, seed == numbers[0], key)
+                key = run_key(method, name, scenario, seed, holdout=shares[0], target_test=shares[1], scores=scores)
+                job = _Job(method, name, scenario, seed, *shares, scores, folder, seed == numbers[0], key)
                 position = len(left) + len(finished)
                 stem = file_stem(name, scenario.name, seed, key)
                 done = None if folder is None else finished_run(folder, stem, key)
@@ -229,6 +234,7 @@ def _execute(numbered: tuple[int, _Job]) -> tuple[int, Run | str]:
             job.scenario,
             job.seed,
             holdout=job.holdout,
+            target_test=job.target_test,
             scores=job.scores,
             out=job.out,
             keep_features=job.keep_features,

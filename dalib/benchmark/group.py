@@ -119,7 +119,7 @@ def groups(runs: Sequence[Run]) -> list[Group]:
         runs: Records, in any order.
 
     Returns:
-        One group for each data set, kind of scenario and choice of its classes, share of held-out rows and protocol. The
+        One group for each data set, kind of scenario and choice of its classes, shares of held-out rows and protocol. The
         forward modes stand in one group; methods without a protocol of :func:`trained` stand beside the others in each.
 
     Raises:
@@ -138,9 +138,10 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     """
     if not runs:
         raise ValueError("runs must hold at least one record, got none")
-    tables: dict[tuple[str, int, tuple[tuple[str, ...], ...], float], dict[str | None, list[Run]]] = {}
+    tables: dict[tuple[str, int, tuple[tuple[str, ...], ...], tuple[float, float]], dict[str | None, list[Run]]] = {}
     for run in sorted(runs, key=lambda run: (run.finished, run.key)):
-        place = (run.dataset, list(KINDS).index(run.kind), run.roles, float(run.split["holdout"]))
+        shares = float(run.split["holdout"]), float(run.split.get("target_test", 0.0))
+        place = (run.dataset, list(KINDS).index(run.kind), run.roles, shares)
         tables.setdefault(place, {}).setdefault(run.protocol, []).append(run)
     made = []
     for _, by_protocol in sorted(tables.items()):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dalib.benchmark.checkpoint import Checkpoint
 from dalib.benchmark.kinds import HEADLINES
+from dalib.data import Inputs
 from dalib.metrics import open_set_accuracy, per_class_accuracy
 from dalib.outputs import Outputs
 
@@ -29,11 +30,13 @@ class Judge:
         labels: Shape ``(n,)``; ``classes`` or above means of a class that the source does not know.
         classes: Number of source classes.
         kind: Kind of the scenario; only where there are unknown classes can a row be rejected.
+        test: The rows that the labels are of, where the method did not see them; ``None`` where they are the task's.
     """
 
     labels: NDArray[np.int64]
     classes: int
     kind: str
+    test: Inputs | None = None
 
     def accuracies(self, checkpoint: Checkpoint, target: Outputs) -> tuple[dict[str, float], dict[str, Any]]:
         """Accuracies of a checkpoint on the target.

@@ -232,6 +232,8 @@ def _title(group: Group) -> str:
     modes = sorted({r.mode for r in group.runs} & {"joint", "separate"})
     shown += [f"{' and '.join(modes)} forward"] if modes else []
     seeds = len({r.seed for r in group.runs})
+    unseen = float(run.split.get("target_test", 0.0))
+    shown += [f"inductive: on the {100 * unseen:g} % of the target rows that no method saw"] if unseen else []
     about = f" ({', '.join(shown)})" if shown else ""
     kind = "" if run.kind == CLOSED else f", {run.kind}{'-set' if run.kind == OPEN else ''}"
     number = "target accuracy" if run.headline == "accuracy" else "HOS"

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from dalib.benchmark import identity
-from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate
+from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate, outputs_on
 from dalib.benchmark.code import code
 from dalib.benchmark.environment import environment
 from dalib.benchmark.judge import Judge
@@ -37,6 +37,7 @@ def run(
     seed: int,
     *,
     holdout: float = 0.0,
+    target_test: float = 0.0,
     scores: Mapping[str, Score] = SCORES,
     out: Path | None = None,
     keep_features: bool = False,
@@ -50,6 +51,8 @@ def run(
         scenario: Source and target.
         seed: Seed of split, initial weights and batches.
         holdout: Share of source rows kept out of training, for validators.
+        target_test: Share of target rows that the method does not see and accuracy is measured on; 0 for the transductive
+            protocol.
         scores: Validators by name.
         out: Folder of records; ``None`` keeps the record in memory alone.
         keep_features: Whether to store features of some rows for pictures beside the record.
@@ -72,14 +75,14 @@ def run(
         >>> record.scenario, record.mode, record.checkpoints[-1]["accuracy"]
         ('A-W', 'source', 1.0)
     """
-    key = key or run_key(method, name, scenario, seed, holdout=holdout, scores=scores)
+    key = key or run_key(method, name, scenario, seed, holdout=holdout, target_test=target_test, scores=scores)
     stem = file_stem(name, scenario.name, seed, key)
     if out is not None and (finished := finished_run(out, stem, key)) is not None:
         return finished
     supervised = isinstance(method, TargetSupervised)
     used = labelled_scenario(scenario, seed) if supervised else scenario
-    split = used.split(seed, 0.0 if supervised else holdout)
-    judge = Judge(used.target_labels(split), len(used.source.classes), used.kind)
+    split = used.split(seed) if supervised else used.split(seed, holdout, target_test)
+    judge = Judge(used.target_labels(split), len(used.source.classes), used.kind, used.target_test(split))
     unfinished = None if out is None or not _goes_on(method) else Unfinished(out, stem, key)
     checkpoints, seconds, last, predicted = _follow(method, used.task(split), seed, judge, scores, unfinished)
     config = identity.describe(method)
@@ -93,7 +96,7 @@ def run(
         key=key,
         config=config if isinstance(config, dict) else {"method": config},
         data=_data(scenario),
-        split={**split.describe(), "holdout": float(holdout)},
+        split={**split.describe(), "holdout": float(holdout), "target_test": float(target_test)},
         checkpoints=checkpoints,
         seconds=seconds,
         environment=environment(str(getattr(method, "device", "cpu"))),
@@ -101,7 +104,7 @@ def run(
     )
     if out is not None:
         if keep_features:
-            save_features(out, stem, last, predicted, *_coloured(used, judge))
+            save_features(out, stem, last, predicted, *_coloured(used, used.target.labels[split.target]))
         done.save(out)
     if unfinished is not None:
         unfinished.remove()
@@ -115,6 +118,7 @@ def run_key(
     seed: int,
     *,
     holdout: float = 0.0,
+    target_test: float = 0.0,
     scores: Mapping[str, Score] = SCORES,
 ) -> str:
     """SHA-256 of all that decides a run's record: names, configuration, data, validators and code."""
@@ -131,6 +135,7 @@ def run_key(
         "scores": identity.describe(dict(scores)),
         "seed": seed,
         "holdout": float(holdout),
+        "target_test": float(target_test),
     }
     return identity.key(parts)
 
@@ -148,10 +153,10 @@ def _data(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _coloured(scenario: Scenario, judge: Judge) -> tuple[torch.Tensor, tuple[str, ...]]:
+def _coloured(scenario: Scenario, labels: NDArray[np.int64]) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Labels of the target rows and names of the classes for pictures: all that is unknown is one class."""
     names = (*scenario.source.classes, *(("unknown",) if scenario.unknown else ()))
-    return torch.from_numpy(np.minimum(judge.labels, len(names) - 1)), names
+    return torch.from_numpy(np.minimum(labels, len(names) - 1)), names
 
 
 def _inner(method: Method | TargetSupervised) -> Method:
@@ -190,7 +195,10 @@ def _follow(
             raise TypeError(f"a method must yield dalib.benchmark.Checkpoint, got {type(checkpoint).__name__}")
         start = time.perf_counter()
         evaluation = evaluate(checkpoint, task)
-        accuracies, details = judge.accuracies(checkpoint, evaluation.target)
+        measured = evaluation.target
+        if judge.test is not None:
+            measured = outputs_on(checkpoint, judge.test, task, "target test")
+        accuracies, details = judge.accuracies(checkpoint, measured)
         records.append(_scored(checkpoint, evaluation, accuracies, scores))
         predicted = judge.predicted(checkpoint, evaluation.target)
         seconds["evaluation"] += time.perf_counter() - start

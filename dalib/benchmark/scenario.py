@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dalib.benchmark.kinds import kind
 from dalib.benchmark.task import Task, hidden_rows
-from dalib.data import Domain, DomainSet, TensorInputs
+from dalib.data import Domain, DomainSet, Inputs, TensorInputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,8 @@ class Split:
         source: Positions of the source rows to train on.
         source_held_out: Positions of the source rows kept out of training; empty for ``holdout=0``.
         target: Positions of the target rows in the order in which a method sees them.
+        target_test: Positions of the target rows that no method sees and accuracy is measured on; empty in the transductive
+            protocol, where it is measured on ``target``.
     """
 
     seed: int
@@ -32,14 +34,21 @@ class Split:
     source: NDArray[np.int64]
     source_held_out: NDArray[np.int64]
     target: NDArray[np.int64]
+    target_test: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
-        for rows in (self.source, self.source_held_out, self.target):
+        for rows in (self.source, self.source_held_out, self.target, self.target_test):
             rows.flags.writeable = False
+
+    @property
+    def measured(self) -> NDArray[np.int64]:
+        """Positions of the target rows that accuracy is measured on."""
+        return self.target_test if len(self.target_test) else self.target
 
     def fingerprint(self) -> str:
         """SHA-256 of all positions, in hexadecimal."""
-        parts = (self.source, self.source_held_out, self.target)
+        test = (self.target_test,) if len(self.target_test) else ()
+        parts = (self.source, self.source_held_out, self.target, *test)
         return hashlib.sha256(b"|".join(rows.astype("<i8").tobytes() for rows in parts)).hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -50,8 +59,14 @@ class Split:
 
     def describe(self) -> dict[str, object]:
         """What a record keeps of it."""
-        counts = {name: len(getattr(self, name)) for name in ("source", "source_held_out", "target")}
-        return {"seed": self.seed, "holdout": self.holdout, "rows": counts, "fingerprint": self.fingerprint()}
+        counts = {name: len(getattr(self, name)) for name in ("source", "source_held_out", "target", "target_test")}
+        return {
+            "seed": self.seed,
+            "holdout": self.holdout,
+            "protocol": "inductive" if len(self.target_test) else "transductive",
+            "rows": counts,
+            "fingerprint": self.fingerprint(),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +148,8 @@ class Scenario:
         """``"closed"``, ``"partial"``, ``"open"`` or ``"universal"``."""
         return kind(self.source_private, self.unknown)
 
-    def split(self, seed: int, holdout: float = 0.0) -> Split:
-        """Draw which source rows are held out and in which order a method sees the target rows.
+    def split(self, seed: int, holdout: float = 0.0, target_test: float = 0.0) -> Split:
+        """Draw which source rows are held out, which target rows, and in which order a method sees the others.
 
         Data sets are sorted by class, so the order of the target rows would spell their labels: it is shuffled.
 
@@ -142,18 +157,25 @@ class Scenario:
             seed: Seed of the draw, at least 0.
             holdout: Share of the source rows of every class to keep out of training, in ``[0, 1)``; every class keeps
                 at least one row to train on.
+            target_test: Share of the target rows, drawn without looking at labels, that no method sees and accuracy is
+                measured on (the inductive protocol), in ``[0, 1)``. Default 0: it is measured on the rows that methods
+                see without labels (the transductive protocol, the field's standard).
 
         Returns:
-            The split: a function of the scenario's labels, ``seed`` and ``holdout`` alone.
+            The split: a function of the source's labels, the number of target rows and the arguments alone.
 
         Raises:
-            ValueError: If ``holdout`` is not in ``[0, 1)``.
+            ValueError: If a share is not in ``[0, 1)``, or ``target_test`` leaves no row on one side.
         """
-        check_holdout(holdout)
+        check_share(holdout, "holdout")
+        check_share(target_test, "target_test")
         held_out = stratified(self.source.labels, holdout, np.random.default_rng([seed, 0]))
         source = np.setdiff1d(np.arange(len(self.source)), held_out)
         target = np.random.default_rng([seed, 1]).permutation(len(self.target))
-        return Split(seed, float(holdout), source, held_out, target)
+        test = round(target_test * len(target))
+        if target_test and not 0 < test < len(target):
+            raise ValueError(f"target_test must leave rows on both sides, got {target_test:g} of {len(target)} rows")
+        return Split(seed, float(holdout), source, held_out, target[test:], target[:test])
 
     def task(self, split: Split) -> Task:
         """What a method may see of this scenario: no target labels, nor paths that spell them."""
@@ -169,8 +191,12 @@ class Scenario:
         )
 
     def target_labels(self, split: Split) -> NDArray[np.int64]:
-        """Labels of the task's target rows, for the harness alone: those of unknown classes follow the source's."""
-        return self.target.labels[split.target]
+        """Labels of the rows that accuracy is measured on, for the harness alone: unknown classes follow the source's."""
+        return self.target.labels[split.measured]
+
+    def target_test(self, split: Split) -> Inputs | None:
+        """The target rows that no method saw, for the harness alone; ``None`` in the transductive protocol."""
+        return hidden_rows(self.target.inputs, split.target_test) if len(split.target_test) else None
 
     def fingerprint(self) -> str:
         """SHA-256 of both domains: their inputs, labels and classes."""
@@ -218,12 +244,12 @@ def scenarios(domain_set: DomainSet, pairs: Iterable[tuple[str, str]] | None = N
     return chosen
 
 
-def check_holdout(holdout: object) -> None:
-    """Raise unless ``holdout`` is a share in ``[0, 1)``."""
-    if isinstance(holdout, bool) or not isinstance(holdout, int | float):
-        raise TypeError(f"holdout must be a number, got {type(holdout).__name__}")
-    if not 0 <= holdout < 1:
-        raise ValueError(f"holdout must be in [0, 1), got {holdout:g}")
+def check_share(share: object, name: str) -> None:
+    """Raise unless ``share`` is a number in ``[0, 1)``."""
+    if isinstance(share, bool) or not isinstance(share, int | float):
+        raise TypeError(f"{name} must be a number, got {type(share).__name__}")
+    if not 0 <= share < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {share:g}")
 
 
 def stratified(labels: NDArray[np.int64], share: float, generator: np.random.Generator) -> NDArray[np.int64]:

@@ -16,9 +16,11 @@ from dalib.benchmark import (
     Protocol,
     Run,
     code,
+    groups,
     identity,
     load_runs,
     run,
+    table,
     target_supervised,
     trained,
 )
@@ -65,7 +67,7 @@ def test_a_record_survives_the_file(scenario, tmp_path):
     assert Run.load(tmp_path / f"{done.stem}.json") == done
     assert load_runs(tmp_path) == ([done], [])
     assert done.data["source"] == "amazon"
-    assert done.split["rows"] == {"source": 60, "source_held_out": 0, "target": 60}
+    assert done.split["rows"] == {"source": 60, "source_held_out": 0, "target": 60, "target_test": 0}
     assert {"torch", "numpy", "python"} <= set(done.environment["versions"])
 
 
@@ -292,3 +294,31 @@ def test_folders_without_records(tmp_path):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(ValueError, match="got other JSON"):
         load_runs(tmp_path)
+
+
+def test_in_the_inductive_protocol_accuracy_is_that_of_unseen_rows(scenario, tmp_path):
+    """A method that knows its rows by heart is right on none of the others."""
+    seen = {}
+
+    def mine(task, seed):
+        rows = task.target.load(np.arange(len(task.target)))
+        seen["rows"] = {tuple(row) for row in rows.tolist()}
+
+        def predict(inputs):
+            content = inputs.load(np.arange(len(inputs)))
+            known = torch.tensor([tuple(row) in seen["rows"] for row in content.tolist()])
+            return Outputs(content, torch.where(known[:, None], 1.0, -1.0) * torch.eye(4)[[0] * len(content)])
+
+        yield Checkpoint(1, predict)
+
+    record = run(mine, "mine", scenario, seed=0, target_test=0.3, out=tmp_path)
+    split = scenario.split(0, target_test=0.3)
+    labels = scenario.target.labels[split.target_test]
+    assert record.split["rows"]["target_test"] == len(labels) == round(0.3 * len(scenario.target))
+    assert record.split["protocol"] == "inductive"
+    assert record.checkpoints[-1]["accuracy"] == pytest.approx((labels == 1).mean())  # unknown rows: class 0 is last
+    usual = run(mine, "mine", scenario, seed=0)
+    assert usual.key != record.key
+    assert usual.checkpoints[-1]["accuracy"] == pytest.approx((scenario.target.labels == 0).mean())
+    assert len(groups([usual, record])) == 2
+    assert "inductive: on the 30 % of the target rows that no method saw" in table([record])

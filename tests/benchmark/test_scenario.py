@@ -172,3 +172,34 @@ def test_domains_of_different_widths_are_refused():
     uneven = arrays({"amazon": (np.zeros((4, 4)), labels), "webcam": (np.zeros((4, 5)), labels)})
     with pytest.raises(ValueError, match=r"rows of one shape, got \(4,\) and \(5,\)"):
         scenarios(uneven)
+
+
+def test_the_inductive_split_hides_target_rows_without_looking_at_labels(scenario):
+    split = scenario.split(seed=3, target_test=0.25)
+    rows = len(scenario.target)
+    assert sorted([*split.target, *split.target_test]) == list(range(rows))
+    assert len(split.target_test) == round(0.25 * rows)
+    assert np.array_equal(split.measured, split.target_test)
+    assert np.array_equal(scenario.target_labels(split), scenario.target.labels[split.target_test])
+    task, test = scenario.task(split), scenario.target_test(split)
+    assert len(task.target) == len(split.target)
+    assert test is not None
+    expected = scenario.target.inputs.load(split.target_test)
+    assert torch.equal(test.load(np.arange(len(test))), expected)
+    assert split.describe()["protocol"] == "inductive"
+    usual = scenario.split(seed=3)
+    assert usual.describe()["protocol"] == "transductive"
+    assert scenario.target_test(usual) is None
+    assert usual != split
+    relabelled = Domain("t", scenario.target.inputs, scenario.target.labels[::-1].copy(), scenario.target.classes)
+    other = Scenario(scenario.source, relabelled)
+    assert np.array_equal(other.split(seed=3, target_test=0.25).target_test, split.target_test)
+
+
+@pytest.mark.parametrize(
+    ("share", "message"),
+    [(1.0, r"target_test must be in \[0, 1\), got 1"), (1e-9, "target_test must leave rows on both sides")],
+)
+def test_wrong_shares_of_unseen_rows(share, message, scenario):
+    with pytest.raises(ValueError, match=message):
+        scenario.split(seed=0, target_test=share)
