@@ -50,7 +50,7 @@ def source_cross_entropy(source: Outputs, target: Outputs | None = None) -> Tens
         Scalar tensor, not negative.
 
     Raises:
-        ValueError: If the source has no labels, or they or the weights do not fit the logits.
+        ValueError: If the source has no labels or no rows, or they or the weights do not fit the logits.
 
     Example:
         >>> rows = Outputs(torch.zeros(2, 3), torch.zeros(2, 4), labels=torch.tensor([0, 3]))
@@ -59,6 +59,8 @@ def source_cross_entropy(source: Outputs, target: Outputs | None = None) -> Tens
     """
     if source.labels is None:
         raise ValueError("source must have labels, got none; build its batches as Batch(inputs, labels)")
+    if len(source.logits) == 0:
+        raise ValueError("source must have at least 1 row, got 0")
     _checks.labels(source.labels, source.logits.shape[1], source.logits, "source.labels")
     logits = source.logits.to(torch.promote_types(source.logits.dtype, torch.float32))
     if source.weights is None:

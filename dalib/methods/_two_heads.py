@@ -109,4 +109,5 @@ def second_head(features: int, classes: int, hidden: int | None) -> nn.Module:
     """A linear head, or one with a hidden layer; it starts elsewhere than the model's."""
     if hidden is None:
         return nn.Linear(features, classes)
+    _checks.at_least(hidden, 1, "hidden")
     return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes))

@@ -114,6 +114,9 @@ def adda(
     Returns:
         The objective. The discriminator's parameters are its parameters.
 
+    Raises:
+        ValueError: If ``pretraining`` is negative or leaves no step to the second stage.
+
     References:
         .. [1] Tzeng et al. Adversarial Discriminative Domain Adaptation. CVPR 2017.
 
@@ -125,5 +128,9 @@ def adda(
         Source rows, too, are predicted by the target encoder once training is over. TLlib's version reverses the gradient
         of one loss instead of exchanging labels. The discriminator's loss is the mean over domains; the paper sums it.
     """
+    if pretraining is not None and pretraining >= steps:
+        raise ValueError(
+            f"pretraining must leave some of the {steps} steps to the second stage, got {pretraining}; lower it"
+        )
     discriminator = DomainDiscriminator(features, hidden=hidden, batch_norm=False)
     return AdversarialDiscriminative(discriminator, pretraining=steps // 2 if pretraining is None else pretraining)

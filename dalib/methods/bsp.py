@@ -45,7 +45,8 @@ def bsp(
 
     Note:
         The paper adds the penalty to DANN and to CDAN; the authors' code to CDAN+E. This is the former. For the latter add
-        ``spectral=Align(BatchSpectralLoss(), weight=1e-4)`` to the terms of :func:`~dalib.methods.cdan_e`. TLlib uses 2e-4.
+        ``spectral=Align(BatchSpectralLoss(), weight=1e-4)`` to the terms of :func:`~dalib.methods.cdan_e`. TLlib uses 2e-4,
+        after three epochs on the source alone; there are none here.
     """
     strength = sigmoid_ramp(steps, alpha=1.0) if strength is None else strength
     adversarial = DomainAdversarialLoss(DomainDiscriminator(features, hidden=hidden), strength=strength)

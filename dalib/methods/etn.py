@@ -166,6 +166,7 @@ def etn(
         auxiliary classifier is drawn once for the weights of the cross entropy and once for those of the game.
     """
     strength = sigmoid_ramp(steps, alpha=1.0) if strength is None else strength
+    _checks.at_least(hidden, 1, "hidden")
     layers: list[nn.Module] = []
     for inputs in (features, hidden):
         layers += [nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout)]

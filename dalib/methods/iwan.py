@@ -97,7 +97,7 @@ def iwan(
 
     Note:
         The paper has two encoders, the source's frozen after a first stage; this, like TLlib, shares one. TLlib uses
-        factors of 4.5 and 3 for the two discriminators.
+        factors of 4.5 and 3 for the two discriminators, and divides the weights by their mean plus 1e-5, here by their mean.
     """
     strength = sigmoid_ramp(steps, alpha=1.0) if strength is None else strength
     weigher, discriminator = (DomainDiscriminator(features, hidden=hidden, batch_norm=False) for _ in range(2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from dalib import _checks
 from dalib.conditioning import whole
 from dalib.losses.margin_disparity import MarginDisparityLoss
 from dalib.objective import Align, Objective, source_cross_entropy
@@ -28,7 +29,7 @@ def mdd(
         classes: Number of classes, at least 2.
         steps: Number of optimizer steps: the length of the ramp.
         weight: Factor of the disparity.
-        margin: The factor gamma of the disparity on the source; 4 in the paper.
+        margin: The factor gamma of the disparity on the source; 4 in the paper, 3 by default in the authors' code.
         strength: Factor of the reversed gradient. Default: a ramp from 0 to 0.1 over the training, ``sigmoid_ramp(steps,
             high=0.1)``; the end value is that of the authors' code.
         hidden: Width of the adversarial head's hidden layer; 1024 in the authors' code.
@@ -49,6 +50,7 @@ def mdd(
         reaches 0.1 * 0.46 after 1000 steps of a training of any length; this one 0.1 at its end. They draw source batches
         with equal class counts, which is the sampler's business here.
     """
+    _checks.at_least(hidden, 1, "hidden")
     head = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes))
     strength = sigmoid_ramp(steps, high=0.1) if strength is None else strength
     disparity = MarginDisparityLoss(head, margin=margin, strength=strength)

@@ -136,12 +136,12 @@ def uan(
 
     Args:
         features: Width of the features.
-        classes: Number of source classes (not used).
+        classes: Number of source classes, at least 2.
         steps: Number of optimizer steps: the length of the ramp.
         weight: Factor of the losses of both discriminators.
         strength: Factor of the reversed gradient. Default: as in :func:`~dalib.methods.dann`, the ramp of the
             authors' code for 1000 steps, ``sigmoid_ramp(steps, alpha=1.0)``, from 0 to 0.46.
-        threshold: Rows whose transferability is below it are unknown; -0.5 in the authors' configuration.
+        threshold: Rows whose transferability is below it are unknown; -0.5 in the authors' configuration, 0 in the paper.
         hidden: Width of the discriminators' hidden layers; they have no batch norm.
         dropout: Probability of dropout in the discriminators.
 
@@ -159,6 +159,7 @@ def uan(
         The authors' code takes the cross entropy of probabilities as if they were logits; this one of logits. Its division
         by the range of the weights in a batch is 0/0 where they are equal; here they are then all one.
     """
+    _checks.at_least(classes, 2, "classes")  # of one class the entropy says nothing
     strength = sigmoid_ramp(steps, alpha=1.0) if strength is None else strength
     weigher, discriminator = (
         DomainDiscriminator(features, hidden=hidden, batch_norm=False, dropout=dropout) for _ in range(2)

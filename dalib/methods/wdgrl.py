@@ -90,5 +90,6 @@ def wdgrl(
     Note:
         The critic shares the optimizer, and so the learning rate, of the model.
     """
+    _checks.at_least(hidden, 1, "hidden")
     critic = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, 1, bias=False))
     return WassersteinGuided(critic, weight=weight, penalty=penalty, critic_steps=critic_steps)

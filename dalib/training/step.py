@@ -133,8 +133,8 @@ def gradient_step(
         The step: ``step(source, target) -> Losses``, detached.
 
     Raises:
-        TypeError: If ``model`` is not a module or ``objective`` not an ``Objective``, or if the objective has phases and the
-            model is wrapped in ``DistributedDataParallel``.
+        TypeError: If an argument is of the wrong kind, such as a model that is not a module; or if the objective has phases
+            and the model is wrapped in ``DistributedDataParallel``.
         FloatingPointError: In a call, if the loss is NaN or infinite (checked on CPU, where it costs no waiting).
         ValueError: If the optimizer lacks trainable parameters of the objective (an adversary that would never learn),
             if a number is out of range, or if ``accumulate`` is above 1 for an objective with phases; in a call, if the
@@ -151,8 +151,7 @@ def gradient_step(
         >>> bool(losses[-1] < losses[0])
         True
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    _refuse_wrong_kinds(model, optimizer, forward, scheduler, autocast, scaler)
     if not isinstance(objective, Objective):
         raise TypeError(
             f"objective must be a dalib Objective, got {type(objective).__name__}; try Objective(name=term)"
@@ -169,6 +168,23 @@ def gradient_step(
         )
     _refuse_missing_parameters(model, objective, optimizer)
     return _GradientStep(model, objective, optimizer, forward, scheduler, autocast, scaler, clip_norm, accumulate)
+
+
+def _refuse_wrong_kinds(
+    model: object, optimizer: object, forward: object, scheduler: object, autocast: object, scaler: object
+) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
+    if not callable(forward):
+        raise TypeError(f"forward must be separate_forward, joint_forward or a function like them, got {forward!r}")
+    if scheduler is not None and not callable(getattr(scheduler, "step", None)):
+        raise TypeError(f"scheduler must be a learning-rate scheduler or None, got {type(scheduler).__name__}")
+    if autocast is not None and not (isinstance(autocast, torch.dtype) and autocast.is_floating_point):
+        raise TypeError(f"autocast must be a floating-point dtype such as torch.bfloat16, or None, got {autocast!r}")
+    if scaler is not None and not callable(getattr(scaler, "scale", None)):
+        raise TypeError(f"scaler must be a torch.amp.GradScaler or None, got {type(scaler).__name__}")
 
 
 def _refuse_missing_parameters(model: nn.Module, objective: Objective, optimizer: Optimizer) -> None:
@@ -202,6 +218,9 @@ class _GradientStep:
     calls: int = 0
 
     def __call__(self, source: Batch, target: Batch) -> Losses:
+        for batch, name in ((source, "source"), (target, "target")):
+            if not isinstance(batch, Batch):
+                raise TypeError(f"{name} must be a Batch, got {type(batch).__name__}; try Batch(inputs, labels)")
         if self.calls % self.accumulate == 0:
             self.optimizer.zero_grad(set_to_none=True)  # what others left there
         if isinstance(self.objective, PhasedObjective):

@@ -1,5 +1,8 @@
 """What every game keeps: row weights of both domains count, labels may be short, wrong networks are named."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -141,7 +144,7 @@ TWO = nn.Linear(6, 2)
 
 
 def plain(n):
-    features = torch.randn(n, 6)
+    features = torch.randn(n, 6, requires_grad=True)
     return Outputs(features, HEAD(features), torch.arange(n) % 3, head=HEAD)
 
 
@@ -178,6 +181,62 @@ def test_two_numbers_a_row_are_not_taken_for_twice_the_rows(loss, on):
 def test_what_is_no_network_is_refused(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: methods.mdd(6, 3, 10, hidden=-1), "hidden must be at least 1, got -1"),
+        (lambda: methods.wdgrl(6, 3, 10, hidden=0), "hidden must be at least 1, got 0"),
+        (lambda: methods.etn(6, 3, 10, hidden=0), "hidden must be at least 1, got 0"),
+        (lambda: methods.mcd(6, 3, 10, hidden=0), "hidden must be at least 1, got 0"),
+        (lambda: methods.uan(6, 1, 10), "classes must be at least 2, got 1"),
+        (
+            lambda: methods.adda(6, 3, 10, pretraining=10),
+            "pretraining must leave some of the 10 steps to the second stage, got 10",
+        ),
+    ],
+)
+def test_numbers_out_of_range_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+COMPILED = ("cdan_e", "mdd", "bsp", "daln", "daan", "domain_confusion", "mcd_reversal", "pada", "iwan", "etn")
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_every_game_compiles_into_one_graph_copies_and_counts_twice(name):
+    objective = getattr(methods, name)(6, 3, 4, **{**SMALL, **OTHERS}[name])
+    for _ in range(2):
+        objective.advance()
+    twin, graphs = pickle.loads(pickle.dumps(copy.deepcopy(objective))), []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    torch.compiler.reset()  # or what other tests compiled of the same functions counts towards the limit
+    compiled = torch.compile(twin, backend=backend)
+    gradients = []
+    for _ in range(2):
+        pair = [plain(7), plain(5)]
+        values = []
+        for game in (objective, compiled):
+            torch.manual_seed(1)  # of dropout
+            values.append(game(*pair).total)
+        torch.testing.assert_close(values[0], values[1])
+        leaves = [x.features for x in pair]
+        each = [torch.autograd.grad(value, leaves, allow_unused=True, retain_graph=True) for value in values]
+        torch.testing.assert_close(each[0], each[1])
+        gradients.append((each[0], torch.autograd.grad(2 * values[0] + values[1], leaves, allow_unused=True)))
+        objective.advance()
+        twin.advance()
+    assert len(graphs) == 1
+    for once, three in gradients:
+        for a, b in zip(once, three, strict=True):
+            torch.testing.assert_close(b, a if a is None else 3 * a)
+    torch.testing.assert_close(dict(twin.named_buffers()), dict(objective.named_buffers()))
 
 
 def test_nan_behind_a_random_map_is_told():

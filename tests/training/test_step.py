@@ -248,6 +248,13 @@ def test_a_model_without_parameters_runs_under_autocast():
     assert torch.isfinite(step(*batches()).total)
 
 
+def try_out(source=None, **options):
+    model = classifier().eval()
+    options = {"optimizer": torch.optim.SGD(model.parameters(), lr=0.1)} | options
+    step = gradient_step(model, Objective(classification=source_cross_entropy), **options)
+    return step(batches()[0] if source is None else source, batches()[1])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -255,6 +262,29 @@ def test_a_model_without_parameters_runs_under_autocast():
             lambda: gradient_step(lambda x: (x, x), Objective(c=source_cross_entropy), None),
             TypeError,
             "model must be a torch.nn.Module, got function",
+        ),
+        *(
+            (lambda options=options: try_out(**options), TypeError, message)
+            for options, message in (
+                ({"optimizer": None}, "optimizer must be a torch.optim.Optimizer, got NoneType"),
+                (
+                    {"forward": "joint"},
+                    "forward must be separate_forward, joint_forward or a function like them, got 'jo",
+                ),
+                ({"scheduler": "cosine"}, "scheduler must be a learning-rate scheduler or None, got str"),
+                (
+                    {"autocast": "bf16"},
+                    "autocast must be a floating-point dtype such as torch.bfloat16, or None, got 'bf",
+                ),
+                ({"autocast": torch.int8}, "autocast must be a floating-point dtype .*, got torch.int8"),
+                ({"scaler": True}, "scaler must be a torch.amp.GradScaler or None, got bool"),
+                ({"source": (torch.zeros(2, 4), torch.tensor([0, 1]))}, "source must be a Batch, got tuple; try Batch"),
+            )
+        ),
+        (
+            lambda: try_out(source=Batch(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))),
+            ValueError,
+            "source must have at least 1 row, got 0",
         ),
         (
             lambda: joint_forward(classifier(), Batch([1.0]), Batch([2.0])),
