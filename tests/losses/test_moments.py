@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dalib.losses import cmd_loss, coral_loss, homm_loss, log_coral_loss, mean_loss
+from dalib.losses import HoMMLoss, cmd_loss, coral_loss, homm_loss, log_coral_loss, mean_loss
 from tests.strategies import counts, row_weights, two_samples
 
 
@@ -188,3 +188,35 @@ ROWS = torch.ones(3, 2)
 def test_errors_say_what_was_expected(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_drawn_entries_of_the_moment_tensor_in_loops():
+    source, target = torch.randn(5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64) + 0.5
+    weights = torch.rand(5, dtype=torch.float64)
+    drawn = torch.randint(3, (4, 7), generator=torch.Generator().manual_seed(2)).T.tolist()
+
+    def moment(rows, indices, row_weights):
+        products = [math.prod(row[k] for k in indices) * w for row, w in zip(rows.tolist(), row_weights, strict=True)]
+        return sum(products) / sum(row_weights)
+
+    expected = sum((moment(source, k, weights.tolist()) - moment(target, k, [1.0] * 4)) ** 2 for k in drawn) / 7
+    generator = torch.Generator().manual_seed(2)
+    value = homm_loss(source, target, order=4, samples=7, generator=generator, source_weights=weights)
+    assert value.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_drawn_entries_estimate_the_exact_value_without_bias(order):
+    source, target = torch.randn(6, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64) + 0.5
+    estimate = homm_loss(source, target, order=order, samples=100_000)
+    assert estimate.item() == pytest.approx(homm_loss(source, target, order=order).item(), rel=0.03)
+    assert homm_loss(source, target, samples=1) != homm_loss(source, target, samples=1)
+
+
+def test_wrong_numbers_of_drawn_entries():
+    rows = torch.ones(2, 2)
+    for call in (lambda n: homm_loss(rows, rows, samples=n), lambda n: HoMMLoss(samples=n)):
+        with pytest.raises(ValueError, match="samples must be at least 1, got 0"):
+            call(0)
+        with pytest.raises(TypeError, match="samples must be an integer, got float"):
+            call(2.5)

@@ -91,6 +91,7 @@ CASES = {
     "cmd": (losses.CMDLoss(interval=(-2.0, 2.0)), {}),
     "homm": (losses.HoMMLoss(), {}),
     "homm, centred": (losses.HoMMLoss(order=4, centred=True), {}),
+    "homm, drawn": (losses.HoMMLoss(order=4, samples=50), {}),
     "energy": (losses.EnergyLoss(), {}),
     "sliced wasserstein": (losses.SlicedWassersteinLoss(projections=16), {}),
     # The worst line moves with the rows, and is held fixed in the gradient: exact at the maximum alone.
