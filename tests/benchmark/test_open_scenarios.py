@@ -113,8 +113,8 @@ def test_files_of_other_classes_are_out_of_reach():
     labels = np.repeat([0, 1, 2], 5)
     names = ("mug", "pen", "ruler")
     both = {name: Domain(name, Files(labels), labels, names) for name in ("amazon", "webcam")}
-    for pair in open_set_scenarios(DomainSet("files", both), shared=["mug", "pen"]):
-        task = pair.task(pair.split(0, holdout=0.4))
+    first, second = open_set_scenarios(DomainSet("files", both), shared=["mug", "pen"])
+    for task in (first.task(first.split(0)), second.task(second.split(0, holdout=0.4))):
         values = reachable(task)
         assert not [value for value in values if isinstance(value, Files)]
         assert not [value for value in values if isinstance(value, str) and (".jpg" in value or "ruler" in value)]
