@@ -1,30 +1,37 @@
 """How fast weights are learnt: ratios in one process, one thread, the same arrays and the same problem.
 
-    OMP_NUM_THREADS=1 python benchmarks/weights_speed.py    # writes benchmarks/results/weights/speed.json
+    OMP_NUM_THREADS=1 python benchmarks/weights_speed.py    # writes results/weights/speed.json and a picture
 
-Beside dalib stand the peers that can be imported (skada, cvxopt), and two reference forms written here, named as such:
-a dense quadratic program with a (2n + 2) x n constraint matrix, and a leave-one-out score of uLSIF that forms n x n
-diagonal matrices for each pair of bandwidth and ridge. Times are CPU seconds, the best of a few; objectives of the
-quadratic program are divided by n^2 and evaluated in float64 by one function for all.
+Beside dalib stand the peers that can be imported (ADAPT, skada, cvxopt), and two reference forms written here, named as
+such: a dense quadratic program with a (2n + 2) x n constraint matrix, and a leave-one-out score of uLSIF that forms
+n x n diagonal matrices for each pair of bandwidth and ridge. Times are CPU seconds, the best of a few; objectives of the
+quadratic program are divided by n^2 and evaluated in float64 by one function for all. The load of the machine is in the
+record: on a busy one all times grow, the ratios less.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import multiprocessing
+import os
 import resource
+import sys
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from dalib.weights import KLIEP, ULSIF, KernelMeanMatching
+from dalib.weights import KLIEP, ULSIF, KernelMeanMatching, kernel_mean_matching_weights, relative_ratio_weights
 
 OUT = Path(__file__).resolve().parent / "results" / "weights" / "speed.json"
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "weights_speed.png"
 
 
 def sample(n: int, d: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -69,12 +76,28 @@ def frank_wolfe(source: np.ndarray, target: np.ndarray, bandwidth: float) -> np.
     return np.asarray(adapter._weights_optimization(source, target)).ravel()
 
 
+def adapt(name: str, target: np.ndarray, **options: Any) -> Any:
+    """An estimator of ADAPT for these target rows; it prints nothing and seeds itself."""
+    return getattr(importlib.import_module("adapt.instance_based"), name)(
+        Xt=target, verbose=0, random_state=0, **options
+    )
+
+
+def megabytes(call: Callable[[], Any]) -> float:
+    """Peak of the memory that a call takes."""
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return round(peak / 2**20, 1)
+
+
 def kernel_mean_matching() -> list[dict[str, Any]]:
     """Time and distance from the optimum, which the certificate of the exact solution gives to machine precision."""
     rows = []
     for n in (1000, 5000):
         source, target = sample(n)
-        took, exact = seconds(lambda s=source, t=target: KernelMeanMatching().fit(s, t), 2)
+        took, exact = seconds(lambda s=source, t=target: KernelMeanMatching().fit(s, t), 3 if n > 1000 else 20)
         K = kernel(source, source, exact.bandwidth_)
         linear = kernel(source, target, exact.bandwidth_).mean(axis=1) * n
 
@@ -86,6 +109,15 @@ def kernel_mean_matching() -> list[dict[str, Any]]:
                 KernelMeanMatching(exact_rows=1).fit(s, t).optimum_  # every n is above it
             )
         }
+        if n <= 1000:
+            tensors = torch.from_numpy(source), torch.from_numpy(target)
+            solvers["dalib, tensors"] = lambda p=tensors, e=exact: (
+                kernel_mean_matching_weights(*p, tolerance=2e-6).numpy() * e.optimum_.mean()
+            )
+        if importlib.util.find_spec("adapt") and n <= 1000:
+            solvers["ADAPT"] = lambda s=source, t=target, w=exact.bandwidth_: adapt(
+                "KMM", t, gamma=1 / (2 * w**2)
+            ).fit_weights(s, t)
         if importlib.util.find_spec("cvxopt") and n <= 1000:
             solvers["dense cvxopt (reference form)"] = lambda s=source, t=target, w=exact.bandwidth_: dense_program(
                 s, t, w
@@ -102,7 +134,7 @@ def kernel_mean_matching() -> list[dict[str, Any]]:
             }
         )
         for name, solver in solvers.items():
-            other, b = seconds(solver, 1)
+            other, b = seconds(solver, 3 if n <= 1000 else 1)
             rows.append(
                 {
                     "n": n,
@@ -147,16 +179,35 @@ def kliep() -> list[dict[str, Any]]:
         rows.append(
             {"n": n, "solver": "dalib, 5 bandwidths x 5 folds", "seconds": chosen, "objective": five.objective_}
         )
+        gamma = 1 / (2 * width**2)
         if importlib.util.find_spec("skada"):
             adapter = importlib.import_module("skada._reweight").KLIEPReweightAdapter
-            gamma = 1 / (2 * width**2)
             other, (alpha, centres) = seconds(
                 lambda a=adapter, s=source, t=target, g=gamma: a(g, random_state=0)._weights_optimization(g, s, t)
             )
-            scale = (kernel(source, centres, width) @ alpha).mean()
-            value = float(np.log(kernel(target, centres, width) @ alpha / scale).mean())
+            value = mean_log_ratio(source, target, centres, np.ravel(alpha), width)
             rows.append({"n": n, "solver": "skada", "seconds": other, "objective": value, "ratio": other / took})
+        if importlib.util.find_spec("adapt"):
+            other, found = seconds(lambda s=source, t=target, g=gamma: _fitted(adapt("KLIEP", t, gamma=g), s, t))
+            value = mean_log_ratio(source, target, found.centers_, np.ravel(found.alphas_), width)
+            rows.append({"n": n, "solver": "ADAPT", "seconds": other, "objective": value, "ratio": other / took})
+        if importlib.util.find_spec("adapt") and n <= 1000:
+            grid = list(gamma / np.array([0.25, 0.5, 1, 2, 4]) ** 2)
+            other, found = seconds(
+                lambda s=source, t=target, g=grid: _fitted(adapt("KLIEP", t, gamma=g, cv=5), s, t), 1
+            )
+            rows.append({"n": n, "solver": "ADAPT, 5 bandwidths x 5 folds", "seconds": other, "ratio": other / chosen})
     return rows
+
+
+def mean_log_ratio(s: np.ndarray, t: np.ndarray, centres: np.ndarray, alpha: np.ndarray, width: float) -> float:
+    """KLIEP's objective: mean log ratio of the target rows, of a ratio with mean one on the source."""
+    return float(np.log(kernel(t, centres, width) @ alpha / (kernel(s, centres, width) @ alpha).mean()).mean())
+
+
+def _fitted(estimator: Any, source: np.ndarray, target: np.ndarray) -> Any:
+    estimator.fit_weights(source, target)
+    return estimator
 
 
 def diagonal_form(source: np.ndarray, target: np.ndarray, widths: np.ndarray, ridges: np.ndarray) -> np.ndarray:
@@ -184,36 +235,76 @@ def ulsif() -> list[dict[str, Any]]:
     rows = []
     for n in (1000, 5000):
         source, target = sample(n)
-        took, found = seconds(lambda s=source, t=target: ULSIF().fit(s, t), 2)
-        widths = found.bandwidth_ * np.array([0.25, 0.5, 1, 2, 4])
-        other, _ = seconds(lambda s=source, t=target, w=widths: diagonal_form(s, t, w, 10.0 ** np.arange(-3, 2)), 1)
-        rows += [
-            {"n": n, "solver": "dalib", "seconds": took, "ratio": 1.0},
-            {"n": n, "solver": "n x n diagonals (reference form)", "seconds": other, "ratio": other / took},
-        ]
+        ours = lambda s=source, t=target: ULSIF().fit(s, t)  # noqa: E731
+        took, _ = seconds(ours, 5)
+        widths, ridges = np.sqrt(2 * source.shape[1]) * np.array([0.25, 0.5, 1, 2, 4]), 10.0 ** np.arange(-3, 2)
+        tensors = torch.from_numpy(source), torch.from_numpy(target)
+        calls: dict[str, Callable[[], Any]] = {
+            "n x n diagonals (reference form)": lambda s=source, t=target, w=widths, r=ridges: diagonal_form(
+                s, t, w, r
+            ),
+            "dalib, tensors, five folds": lambda p=tensors: relative_ratio_weights(*p, alpha=0.0),
+        }
+        if importlib.util.find_spec("adapt"):
+            calls["ADAPT"] = lambda s=source, t=target, w=widths, r=ridges: _fitted(
+                adapt("ULSIF", t, gamma=list(0.5 / w**2), lambdas=list(r), max_centers=100), s, t
+            )
+        rows.append({"n": n, "solver": "dalib", "seconds": took, "ratio": 1.0, "peak_mb": megabytes(ours)})
+        for name, call in calls.items():
+            other, _ = seconds(call, 1 if n > 1000 else 3)
+            rows.append({"n": n, "solver": name, "seconds": other, "ratio": other / took})
+    source, target = sample(20000)
+    ours = lambda s=source, t=target: ULSIF().fit(s, t)  # noqa: E731
+    took, _ = seconds(ours, 1)
+    rows.append({"n": 20000, "solver": "dalib", "seconds": took, "ratio": 1.0, "peak_mb": megabytes(ours)})
     return rows
 
 
+def picture(record: dict[str, Any]) -> None:
+    """Seconds of every solver, a panel a method, one group of bars a size."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    methods = [name for name, rows in record.items() if isinstance(rows, list)]
+    figure, axes = pyplot.subplots(1, len(methods), figsize=(13, 4.2), constrained_layout=True)
+    for axis, method in zip(axes, methods, strict=True):
+        rows = sorted(record[method], key=lambda row: (-row["n"], row["solver"]))
+        colours = ["tab:blue" if row["solver"].startswith("dalib") else "lightgrey" for row in rows]
+        axis.barh([f"{row['solver']}, n = {row['n']}" for row in rows], [r["seconds"] for r in rows], color=colours)
+        axis.set(xscale="log", xlabel="CPU seconds", title=method)
+        axis.tick_params(axis="y", labelsize=7)
+    PICTURE.parent.mkdir(exist_ok=True)
+    figure.savefig(PICTURE, dpi=110, metadata={"Software": None})
+
+
 def main() -> None:
+    if sys.argv[1:] == ["picture"]:
+        picture(json.loads(OUT.read_text()))
+        return
     warnings.simplefilter("ignore")
     receive, send = multiprocessing.get_context("spawn").Pipe(duplex=False)
     child = multiprocessing.get_context("spawn").Process(target=nystrom_at_20000, args=(send,))
     child.start()
     large = receive.recv()
     child.join()
-    record = {
+    before = os.getloadavg()[0]
+    record: dict[str, Any] = {
         "kernel mean matching": [*kernel_mean_matching(), large],
         "KLIEP": kliep(),
         "uLSIF, leave-one-out": ulsif(),
         "peers": {
-            name: importlib.import_module(name).__version__
-            for name in ("skada", "cvxopt")
+            name: importlib.metadata.version(name)
+            for name in ("adapt", "skada", "cvxopt")
             if importlib.util.find_spec(name)
         },
+        "machine": {"cores": os.cpu_count(), "load_before": before, "load_after": os.getloadavg()[0]},
     }
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.with_suffix(".tmp").write_text(json.dumps(record, indent=1) + "\n")
     OUT.with_suffix(".tmp").rename(OUT)
+    picture(record)
     for title, rows in record.items():
         print(title)
         for row in rows if isinstance(rows, list) else [rows]:

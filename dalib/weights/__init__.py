@@ -23,10 +23,12 @@ from dalib.weights.nearest_neighbour import NearestNeighbourWeights
 from dalib.weights.rlls import RLLS
 from dalib.weights.shift_detector import ShiftDetector
 from dalib.weights.target_shift import TargetShiftWeights
-from dalib.weights.tensors import kernel_mean_matching_weights, relative_ratio_weights
+from dalib.weights.tensor_ratio import RelativeRatio, relative_ratio, relative_ratio_weights
+from dalib.weights.tensors import kernel_mean_matching_weights
 from dalib.weights.tradaboost import TrAdaBoost, TrAdaBoostR2
 from dalib.weights.two_stage_tradaboost import TwoStageTrAdaBoostR2
 from dalib.weights.ulsif import ULSIF, RuLSIF
+from dalib.weights.weighted_folds import WeightedKFold
 
 __all__ = [
     "BBSE",
@@ -42,12 +44,14 @@ __all__ = [
     "KernelMeanMatching",
     "MaximumLikelihoodLabelShift",
     "NearestNeighbourWeights",
+    "RelativeRatio",
     "RuLSIF",
     "ShiftDetector",
     "TargetShiftWeights",
     "TrAdaBoost",
     "TrAdaBoostR2",
     "TwoStageTrAdaBoostR2",
+    "WeightedKFold",
     "balance_table",
     "class_weight_intervals",
     "clipping_curve",
@@ -57,5 +61,6 @@ __all__ = [
     "plot_balance",
     "plot_clipping_curve",
     "plot_weights",
+    "relative_ratio",
     "relative_ratio_weights",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -75,97 +74,6 @@ def kernel_mean_matching_weights(
     low, high = n * max(1.0 - epsilon, 0.0), min(n * (1.0 + epsilon), n * max_weight)
     solution = _interior_point(kernel, linear, max_weight, low, high, tolerance * n * n, max_iter)
     return (solution / solution.mean()).to(source.dtype)
-
-
-@torch.no_grad()
-def relative_ratio_weights(
-    source: Tensor,
-    target: Tensor,
-    *,
-    alpha: float = 0.1,
-    bandwidths: Sequence[float] | None = None,
-    ridges: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0, 10.0),
-    centres: int = 100,
-    folds: int = 5,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    r"""Importance weights of the relative density ratio (RuLSIF, uLSIF at ``alpha=0``) [1]_, for tensors.
-
-    .. math:: \theta = \max\bigl(0, (H + \lambda I)^{-1} h\bigr), \qquad
-              H = \tfrac\alpha m \Phi_t^\top\Phi_t + \tfrac{1-\alpha}n \Phi_s^\top\Phi_s, \quad h = \tfrac1m\Phi_t^\top 1
-
-    in float64 on the tensors' device. Bandwidth and ridge minimise the error on held-out folds of both domains. No
-    gradient flows through the weights.
-
-    Args:
-        source: Source rows, shape ``(n, d)``.
-        target: Target rows, shape ``(m, d)``.
-        alpha: Share of the target in the denominator, in ``[0, 1]``. Default 0.1.
-        bandwidths: Candidates. Default: the root of the mean squared distance times 1/4, 1/2, 1, 2 and 4.
-        ridges: Candidates for :math:`\lambda`. Default 0.001, 0.01, 0.1, 1 and 10.
-        centres: Most centres, drawn from the target rows. Default 100.
-        folds: Folds of the choice; with fewer rows than folds in a domain the middle candidates are taken. Default 5.
-        generator: Source of the centres and folds, on the CPU. Default: one seeded with 0.
-
-    Returns:
-        Weights of the source rows, shape ``(n,)``, mean one, in the dtype and on the device of ``source``.
-
-    Raises:
-        TypeError: If the domains are not floating-point tensors of one dtype.
-        ValueError: If they are not matrices of one width on one device, an option is out of range, or no weight is left.
-
-    References:
-        .. [1] Yamada, Suzuki, Kanamori, Hachiya, Sugiyama. Relative Density-Ratio Estimation for Robust Distribution
-            Comparison. Neural Computation 25, 2013.
-
-    Example:
-        >>> source, target = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0]])
-        >>> relative_ratio_weights(source, target, alpha=0.0, bandwidths=[1.0])  # 1 : e^-0.5
-        tensor([1.2449, 0.7551])
-    """
-    _checks.two_samples(source, target)
-    if not 0.0 <= alpha <= 1.0:
-        raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
-    _checks.at_least(centres, 1, "centres")
-    _checks.at_least(folds, 2, "folds")
-    rows, others = source.double(), target.double()
-    middle = _mean_distance(rows, others)
-    widths = [middle * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0)] if bandwidths is None else list(bandwidths)
-    for name, values in (("bandwidths", widths), ("ridges", ridges)):
-        if not values:
-            raise ValueError(f"{name} must have at least one entry, got none")
-        for value in values:
-            _checks.positive(value, name)
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
-    points = others[torch.randperm(len(others), generator=generator)[:centres].to(others.device)]
-    choices = [(width, ridge) for width in widths for ridge in ridges]
-    width, ridge = widths[(len(widths) - 1) // 2], ridges[(len(ridges) - 1) // 2]
-    if len(choices) > 1 and min(len(rows), len(others)) >= folds:
-        fold_s = (torch.randperm(len(rows), generator=generator) % folds).to(rows.device)
-        fold_t = (torch.randperm(len(others), generator=generator) % folds).to(rows.device)
-        errors = torch.zeros(len(widths), len(ridges), dtype=rows.dtype, device=rows.device)
-        for at, one in enumerate(widths):
-            s, t = _gaussian(rows, points, one), _gaussian(others, points, one)
-            for fold in range(folds):
-                theta = _least_squares(s[fold_s != fold], t[fold_t != fold], ridges, alpha)
-                on_s, on_t = s[fold_s == fold] @ theta, t[fold_t == fold] @ theta
-                plain = (1.0 - alpha) / 2 * (on_s**2).mean(dim=0) - on_t.mean(dim=0)
-                errors[at] += plain + alpha / 2 * (on_t**2).mean(dim=0)
-        width, ridge = choices[int(errors.argmin())]
-    s, t = _gaussian(rows, points, width), _gaussian(others, points, width)
-    ratios = (s @ _least_squares(s, t, [ridge], alpha))[:, 0]
-    if not bool(ratios.sum() > 0):
-        raise ValueError("source and target must overlap, got no source row near the target; pass wider bandwidths")
-    return (ratios / ratios.mean()).to(source.dtype)
-
-
-def _least_squares(s: Tensor, t: Tensor, ridges: Sequence[float], alpha: float) -> Tensor:
-    """Coefficients for every ridge, shape ``(centres, ridges)``, from one eigendecomposition."""
-    H = alpha / len(t) * t.T @ t + (1.0 - alpha) / len(s) * s.T @ s
-    values, vectors = torch.linalg.eigh(H)
-    inverse = 1.0 / (values.clamp_min(0)[:, None] + torch.as_tensor(ridges, dtype=s.dtype, device=s.device))
-    theta: Tensor = vectors @ (inverse * (vectors.T @ t.mean(dim=0))[:, None])
-    return theta.clamp_min(0)
 
 
 def _gaussian(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from dalib.weights import KernelMeanMatching, RuLSIF, kernel_mean_matching_weights, relative_ratio_weights
+from dalib.weights import (
+    KernelMeanMatching,
+    RuLSIF,
+    kernel_mean_matching_weights,
+    relative_ratio,
+    relative_ratio_weights,
+    tensor_ratio,
+    ulsif,
+)
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
@@ -58,12 +66,49 @@ def test_direction_dtype_and_reproducibility(weigh):
     assert weigh(source.requires_grad_(), target).requires_grad is False
 
 
-def test_folds_choose_a_sensible_bandwidth():
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_leave_one_out_errors_are_those_of_the_numpy_twin(device, alpha):
+    source, target = sample(70, 50)
+    at_source, at_target = (torch.exp(-(torch.cdist(rows, target[:20]) ** 2)) for rows in (source, target))
+    generator = torch.Generator().manual_seed(1)
+    left_out = tuple(torch.randperm(count, generator=generator)[:50] for count in (70, 50))
+    ridges = [0.01, 0.1, 1.0]
+    expected = ulsif.leave_one_out_errors(
+        at_source.numpy(), at_target.numpy(), np.array(ridges), alpha, tuple(rows.numpy() for rows in left_out)
+    )
+    found = tensor_ratio.leave_one_out_errors(
+        at_source.to(device), at_target.to(device), ridges, alpha, tuple(rows.to(device) for rows in left_out)
+    )
+    np.testing.assert_allclose(found.cpu().numpy(), expected, rtol=1e-9)
+
+
+def test_the_choice_is_that_of_the_numpy_twin_where_pairs_hardly_matter():
+    source, target = sample(600, 600, shift=0.5)
+    twin = RuLSIF(alpha=0.0).fit(source.numpy(), target.numpy())
+    found = relative_ratio(source, target, alpha=0.0)
+    assert found.bandwidth == pytest.approx(twin.bandwidth_)
+    assert found.ridge == twin.ridge_
+
+
+def test_leave_one_out_chooses_a_sensible_bandwidth():
     source, target = sample(600, 500, shift=0.5)
     chosen = relative_ratio_weights(source, target, bandwidths=[1e-3, 0.7])
-    np.testing.assert_allclose(chosen, relative_ratio_weights(source, target, bandwidths=[0.7]), rtol=1e-6)
+    ridge = relative_ratio(source, target, bandwidths=[1e-3, 0.7]).ridge
+    only = relative_ratio_weights(source, target, bandwidths=[0.7], ridges=[ridge])
+    np.testing.assert_allclose(chosen, only, rtol=1e-6)
     other = relative_ratio_weights(source, target, generator=torch.Generator().manual_seed(5))
     assert not torch.equal(other, relative_ratio_weights(source, target))
+
+
+def test_the_ratio_weighs_new_rows_as_its_numpy_twin():
+    source, target = sample(m=60)
+    twin = RuLSIF(bandwidths=[0.8], ridges=[0.1]).fit(source.numpy(), target.numpy())
+    ratio = relative_ratio(source, target, bandwidths=[0.8], ridges=[0.1])
+    new = torch.linspace(-2, 2, 20, dtype=torch.float64).reshape(10, 2)
+    np.testing.assert_allclose(ratio(new).numpy(), twin.predict(new.numpy()), rtol=1e-8)
+    assert ratio(new.float()).dtype == torch.float32
+    assert ratio(source).mean() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
