@@ -40,6 +40,7 @@ from dalib.benchmark.sets import (
 )
 from dalib.benchmark.table import USUAL_PARTS, table
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
+from dalib.benchmark.tensorboard import TensorBoard
 from dalib.benchmark.trained import trained
 from dalib.data import DomainSet
 from dalib.methods import OPEN_RECIPES, RECIPES, importance_weighted, source_only
@@ -152,6 +153,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validators", metavar="a,b", help="validators that have a column, and are scored if they are not usual"
     )
+    parser.add_argument("--tensorboard", metavar="DIR", help="write the runs as TensorBoard scalars there, too")
     parser.add_argument("--autocast", choices=tuple(_AUTOCAST), default="none", help="precision of the forward pass")
     parser.add_argument("--channels-last", action="store_true", help="memory layout that tensor cores prefer")
     parser.add_argument("--compile", metavar="BACKEND", help="torch.compile the training steps, for example inductor")
@@ -203,6 +205,7 @@ def _run(options: argparse.Namespace) -> None:
     chosen = named_set(options.set)
     names = _method_names(options.methods, chosen, options.scenario)
     device = _device(options.device)
+    log = None if options.tensorboard is None else TensorBoard(options.tensorboard)
     domain_set = read_set(options.set, options.root, options.lists)
     pairs = published_scenarios(domain_set, options.scenario, named_pairs(domain_set, options.pairs or chosen.pairs))
     protocol = _protocol(options, chosen, domain_set, device)
@@ -234,13 +237,21 @@ def _run(options: argparse.Namespace) -> None:
         holdout=options.holdout,
         target_test=options.target_test,
         scores=scores,
+        log=log,
     )
+    if log is not None:
+        log.write(runs)  # those too that were finished before
     print(table(runs, validators=columns))
     _draw(runs, Path(out))
 
 
 def _benchmark(
-    methods: Mapping[str, Method | TargetSupervised], pairs: list[Scenario], *, out: str, **options: Any
+    methods: Mapping[str, Method | TargetSupervised],
+    pairs: list[Scenario],
+    *,
+    out: str,
+    log: TensorBoard | None,
+    **options: Any,
 ) -> list[Run]:
     last: list[Progress] = []
     try:
@@ -249,6 +260,8 @@ def _benchmark(
             def note(progress: Progress) -> None:
                 last[:] = [progress]
                 show(progress)
+                if log is not None:
+                    log(progress)
 
             return benchmark(methods, pairs, out=out, progress=note, **options)
     except (KeyboardInterrupt, OSError):  # Ctrl-C, or a full disk

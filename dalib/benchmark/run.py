@@ -20,6 +20,7 @@ from dalib.benchmark.code import code
 from dalib.benchmark.environment import environment
 from dalib.benchmark.judge import Judge
 from dalib.benchmark.kinds import CLOSED, ROLES
+from dalib.benchmark.memory import PeakMemory
 from dalib.benchmark.pictured import save_features
 from dalib.benchmark.record import SCHEMA, Run, file_stem, finished_run
 from dalib.benchmark.scenario import Scenario
@@ -84,6 +85,8 @@ def run(
     split = used.split(seed) if supervised else used.split(seed, holdout, target_test)
     judge = Judge(used.target_labels(split), len(used.source.classes), used.kind, used.target_test(split))
     unfinished = None if out is None or not _goes_on(method) else Unfinished(out, stem, key)
+    device = str(getattr(method, "device", "cpu"))
+    memory = PeakMemory(device)
     checkpoints, seconds, last, predicted = _follow(method, used.task(split), seed, judge, scores, unfinished)
     config = identity.describe(method)
     done = Run(
@@ -99,7 +102,7 @@ def run(
         split={**split.describe(), "holdout": float(holdout), "target_test": float(target_test)},
         checkpoints=checkpoints,
         seconds=seconds,
-        environment=environment(str(getattr(method, "device", "cpu"))),
+        environment={**environment(device), "peak_memory_mib": memory.mebibytes},
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     if out is not None:

@@ -28,12 +28,12 @@ def confusion_figure(shown: Stored) -> Any | None:
     run, stored = next(iter(known.values()))
     names = [str(name).replace("_", " ") for name in stored["classes"]]
     width = max(4.2, 0.13 * len(names) + 1.2)
-    figure = Figure(figsize=(width * len(known) + 1.0, width + 2.0), layout="constrained")
+    figure = Figure(figsize=(width * len(known) + 1.0, width + 1.4), layout="constrained")
     panels = figure.subplots(1, len(known), squeeze=False, sharey=True)[0]
-    for axes, (label, (one, entry)) in zip(panels, known.items(), strict=True):
+    for axes, (label, (_, entry)) in zip(panels, known.items(), strict=True):
         counts = confusion_counts(entry["labels"].astype(int), entry["predictions"].astype(int), len(names))
         image = _matrix(axes, counts, names)
-        axes.set_title(f"{label}: {100 * one.checkpoints[-1]['accuracy']:.1f} % right", fontsize=10)
+        axes.set_title(f"{label}: {100 * np.trace(counts) / max(counts.sum(), 1):.1f} % right", fontsize=10)
         axes.set_xlabel("predicted class\n\n" + "\n".join(_worst(counts, names)), fontsize=8)
     panels[0].set_ylabel("true class of the target row", fontsize=8)
     figure.colorbar(image, ax=list(panels), label="percent of the true class", shrink=0.6)
@@ -58,7 +58,7 @@ def confusion_counts(labels: NDArray[np.int64], predictions: NDArray[np.int64], 
 def _matrix(axes: Any, counts: NDArray[np.int64], names: list[str]) -> Any:
     rows = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / np.maximum(rows, 1)
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100)
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100, aspect="auto")
     if len(names) <= _NUMBERED:
         for true, predicted in np.argwhere(counts > 0):
             share = shares[true, predicted]

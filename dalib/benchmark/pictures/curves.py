@@ -7,10 +7,10 @@ import statistics
 from typing import Any
 
 from dalib.benchmark.group import Group
-from dalib.benchmark.pictures.style import COLOURS, LINES, MARKERS, adapted_rows, averaged, quiet
-from dalib.benchmark.select import LAST, ORACLE, rules
+from dalib.benchmark.pictures.style import COLOURS, LINES, MARKERS, adapted_rows, averaged, measured, percent, quiet
+from dalib.benchmark.select import LAST, ORACLE, rules, shown_rules
 
-_MOST_SCORES = 4
+_MOST_SCORES = 5
 _COLUMNS = 4
 
 
@@ -26,9 +26,10 @@ def curves_figure(group: Group) -> Any | None:
     if not rows:
         return None
     scored = [rule for rule in rules(group.runs) if rule not in (LAST, ORACLE)]
+    usual = [rule for rule in shown_rules(group.runs, group.validators) if rule in scored]
     ranges = {score: _range(group, score) for score in scored}
-    shown = [score for score in scored if ranges[score] is not None][:_MOST_SCORES]
-    columns = min(_COLUMNS, len(rows))
+    shown = [score for score in usual if ranges[score] is not None][:_MOST_SCORES]
+    columns = min(_COLUMNS, math.ceil(math.sqrt(len(rows))))
     lines = math.ceil(len(rows) / columns)
     figure = Figure(figsize=(3.0 * columns + 0.6, 2.0 * lines + 1.2), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
@@ -43,9 +44,11 @@ def curves_figure(group: Group) -> Any | None:
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("step", fontsize=8)
     handles = [line for axes in (panels.flat[0], seconds[0]) for line in axes.get_lines()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4), fontsize=8, frameon=False)
-    figure.supylabel("target accuracy in percent", fontsize=9)
-    left_out = f" (the first {len(shown)} of {len(scored)} validators)" if len(shown) < len(scored) else ""
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * columns), fontsize=8, frameon=False
+    )
+    figure.supylabel(f"{measured(group.runs[0])} in percent", fontsize=9)
+    left_out = f" ({len(shown)} of {len(scored)} validators)" if len(shown) < len(scored) else ""
     figure.suptitle(
         f"{group.runs[0].dataset}: accuracy and validator scores along the training{left_out}\n"
         f"{averaged(group)}; right axis: each score from its lowest (0) to its highest (1)",
@@ -63,7 +66,7 @@ def _panel(group: Group, row: tuple[str, str], axes: Any, shown: list[str], rang
         linewidth=2,
         marker="o",
         markersize=4,
-        label="target accuracy",
+        label=measured(group.runs[0]),
     )
     axes.set_title(group.label(row), fontsize=9)
     quiet(axes)
@@ -92,7 +95,7 @@ def _means(group: Group, row: tuple[str, str], score: str | None) -> dict[int, f
     for run in group.runs:
         if (run.method, run.mode) == row:
             for checkpoint in run.checkpoints:
-                value = 100 * checkpoint["accuracy"] if score is None else checkpoint["scores"].get(score)
+                value = percent(run, checkpoint) if score is None else checkpoint["scores"].get(score)
                 if value is not None:
                     values.setdefault(checkpoint["step"], []).append(float(value))
     return {step: statistics.fmean(values[step]) for step in sorted(values)}

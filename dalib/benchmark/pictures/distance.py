@@ -6,7 +6,17 @@ import statistics
 from typing import Any
 
 from dalib.benchmark.group import Group
-from dalib.benchmark.pictures.style import COLOURS, MODE_MARKERS, adapted_rows, averaged, named_points, quiet, title
+from dalib.benchmark.pictures.style import (
+    COLOURS,
+    MODE_MARKERS,
+    adapted_rows,
+    averaged,
+    measured,
+    named_points,
+    percent,
+    quiet,
+    title,
+)
 
 _UNITS = {
     "mmd": "squared maximum mean discrepancy (Gaussian kernels)",
@@ -41,7 +51,7 @@ def distance_figure(group: Group) -> Any | None:
             )
         else:
             axes.set_xlabel("distance of the domains' features", fontsize=8)
-        axes.set_ylabel("target accuracy in percent", fontsize=8)
+        axes.set_ylabel(f"{measured(group.runs[0])} in percent", fontsize=8)
         axes.margins(0.15)
         quiet(axes)
     _legend(figure, {row[1] for name in shown for row in points[name]})
@@ -74,9 +84,9 @@ def _legend(figure: Any, modes: set[str]) -> None:
 def _points(group: Group, name: str) -> dict[tuple[str, str], tuple[float, float]]:
     found = {}
     for row in adapted_rows(group):
-        last = [run.checkpoints[-1] for run in group.runs if (run.method, run.mode) == row]
-        known = [entry for entry in last if entry.get("descriptions", {}).get(name) is not None]
+        runs = [run for run in group.runs if (run.method, run.mode) == row]
+        known = [run for run in runs if run.checkpoints[-1].get("descriptions", {}).get(name) is not None]
         if known:
-            distance = statistics.fmean(float(entry["descriptions"][name]) for entry in known)
-            found[row] = distance, 100 * statistics.fmean(float(entry["accuracy"]) for entry in known)
+            distance = statistics.fmean(float(run.checkpoints[-1]["descriptions"][name]) for run in known)
+            found[row] = distance, statistics.fmean(percent(run, run.checkpoints[-1]) for run in known)
     return found

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dalib.benchmark.pictures.stored import Stored
+from dalib.benchmark.pictures.style import measured, percent
 
 EMBEDDINGS = ("tsne", "pca", "umap")
 """Ways of laying features in the plane."""
@@ -36,9 +37,9 @@ def features_figure(shown: Stored, embedding: str = "tsne") -> Any | None:
     for column, (label, (one, features)) in enumerate(shown.items()):
         places = _embedded(np.concatenate([features["source"], features["target"]]), embedding)
         source, target = places[: len(features["source"])], places[len(features["source"]) :]
-        accuracy = 100 * one.checkpoints[-1]["accuracy"]
+        right = percent(one, one.checkpoints[-1])
         before = "before adaptation: " if label == "source_only" else ""
-        axes[0, column].set_title(f"{before}{label}\n{accuracy:.1f} % of the target right", fontsize=10)
+        axes[0, column].set_title(f"{before}{label}\n{measured(one)}: {right:.1f} %", fontsize=10)
         _domains(axes[0, column], source, target)
         _classes(axes[1, column], source, target, features)
     axes[0, 0].set_ylabel("by domain", fontsize=10)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dalib.benchmark.group import Group
+from dalib.benchmark.record import Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Colours that people with any colour vision tell apart (Okabe and Ito)."""
@@ -24,6 +26,16 @@ def quiet(axes: Any) -> None:
     """Axes without a frame above and at the right."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
+
+
+def measured(run: Run) -> str:
+    """What tables and pictures show of a checkpoint, in words."""
+    return "target accuracy" if run.headline == "accuracy" else "HOS (harmonic mean of known and unknown)"
+
+
+def percent(run: Run, checkpoint: Mapping[str, Any]) -> float:
+    """That number of a checkpoint, in percent."""
+    return 100 * float(checkpoint[run.headline])
 
 
 def adapted_rows(group: Group) -> list[tuple[str, str]]:
