@@ -13,7 +13,7 @@ from dalib.outputs import Outputs
 from dalib.schedules import Schedule
 
 KERNELS = (Gaussian(), Gaussian([0.92]))
-"""Of the features the multi-scale kernel, of the probabilities one of fixed width: the authors' choice."""
+"""Of the features the multi-scale kernel of this library, of the probabilities one of the authors' fixed width."""
 
 
 def features_and_probs(outputs: Outputs) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ def jan(
     kernels: Sequence[Gaussian] = KERNELS,
     adversarial: bool = False,
 ) -> Objective:
-    """Joint MMD of features and class probabilities [1]_.
+    r"""Joint MMD of features and class probabilities [1]_.
 
     Args:
         features: Width of the features.
@@ -57,7 +57,16 @@ def jan(
         ['classification', 'joint_mmd']
 
     Note:
-        The authors' code uses the unbiased estimate with a constant added; this is the biased one, which has the same minimum.
+        Against the authors' code and TLlib, which has its values:
+
+        - Widths of the feature kernel: :math:`2\sigma^2` = 2**-2, ..., 2**2 mean squared distances there, 2**-1, ..., 2**3
+          here (``scales`` 2**-3, ..., 2**1 against 2**-2, ..., 2**2), twice as wide. Their kernels are
+          ``kernels=[Gaussian(scales=(0.125, 0.25, 0.5, 1.0, 2.0)), Gaussian([0.92])]``.
+        - Width of the probability kernel: :math:`2\sigma^2` = 1.68 there (TLlib 1.69), 1.69 here.
+        - Estimate: unbiased there (sums over pairs of different rows times 1/n(n-1)), with 2/(n-1) added in TLlib; biased
+          here (all pairs times 1/n^2). The paper trains with a linear-time estimate, the code with the quadratic one.
+        - Weight: 1 on the sum of five kernels there, 5 on their mean here: the same. Constant in both.
+        - The map of JAN-A starts as the identity in both.
     """
     loss = JointMMDLoss(kernels=kernels)
     joint = AdversarialMapLoss(loss, [features, classes]) if adversarial else loss
