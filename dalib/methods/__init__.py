@@ -34,6 +34,7 @@ from dalib.methods.mdd import mdd
 from dalib.methods.osbp import osbp
 from dalib.methods.ovanet import ovanet
 from dalib.methods.pada import pada
+from dalib.methods.reweighted import reweighted
 from dalib.methods.source_only import source_only
 from dalib.methods.swd import swd
 from dalib.methods.swd_mcd import swd_mcd
@@ -47,7 +48,7 @@ Recipe = Callable[..., Objective]
 RECIPES: dict[str, Recipe] = {
     recipe.__name__: recipe
     for recipe in (
-        *(source_only, control, importance_weighted, dan, deep_coral, mcc),
+        *(source_only, control, importance_weighted, reweighted, dan, deep_coral, mcc),
         *(jan, dsan, log_coral, cmd, homm, can, swd, deepjdot, wdgrl),
         *(dann, cdan, cdan_e, mdd, bsp, daln, daan, mada, domain_confusion),
         *(adda, mcd, mcd_reversal, swd_mcd),
@@ -92,6 +93,7 @@ __all__ = [
     "osbp",
     "ovanet",
     "pada",
+    "reweighted",
     "source_only",
     "swd",
     "swd_mcd",
