@@ -22,7 +22,10 @@ def matlab_features(path: Path, inputs: str, labels: str, *, first: int, classes
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be read, or holds no such matrix and labels; file, variable and rows are named.
     """
-    content = matlab_arrays(path, (inputs, labels))
+    content = matlab_arrays(path, (inputs, labels).__contains__)
+    missing = [name for name in (inputs, labels) if name not in content]
+    if missing:
+        raise ValueError(f"{path} must hold {inputs}, {labels}, got no {', '.join(missing)}")
     x, y = content[inputs], matlab_column(content[labels], f"{labels} in {path}")
     if x.ndim != 2 or x.dtype.kind not in "fiub":
         raise ValueError(f"{inputs} in {path} must be a matrix of numbers, got shape {x.shape} and {x.dtype}")

@@ -85,7 +85,7 @@ def _content(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _matlab(path: Path) -> dict[str, NDArray[Any]]:
-    content = matlab_arrays(path)
+    content = matlab_arrays(path, lambda key: key == "classes" or key.endswith(("_x", "_y")))
     for key, value in content.items():
         if key.endswith("_y") and value.dtype.kind != "U":
             content[key] = matlab_column(value, f"{key} in {path}")

@@ -127,3 +127,7 @@ def test_a_picture_that_is_cut_off_leaves_no_folder(tmp_path, capsys):
     assert main(["run", "folder", "--root", str(tmp_path / "data"), "--out", str(out), *usual]) == 2
     assert f"got {broken}" in capsys.readouterr().err
     assert not out.exists()
+    chosen = scenarios(read_set("folder", tmp_path / "data"))
+    with pytest.raises(ValueError, match="must be readable images"):
+        benchmark({"dan": trained(dan, Protocol(steps=2))}, chosen, seeds=1, out=out)
+    assert not out.exists()

@@ -132,9 +132,9 @@ def test_a_matlab_file_of_features(tmp_path):
         ({"desk_y": np.array([[0.5, 1]])}, "desk_y in .* must be whole numbers"),
         (
             {"desk_x": np.array([{"a": 1}, {}], dtype=object)},
-            "desk_x in .* must be numbers or texts, got a MATLAB cell",
+            r"set\.mat: desk_x in it must be numbers or texts, got a MATLAB",
         ),
-        ({"desk_x": {"a": 1}}, "desk_x in .* must be numbers or texts, got a MATLAB structure"),
+        ({"desk_x": {"a": 1}}, r"set\.mat: desk_x in it must be numbers or texts, got a MATLAB structure"),
         ({"classes": np.array([1, 2])}, "classes in .* must be a vector of strings"),
     ]:
         scipy.io.savemat(tmp_path / "set.mat", content | change)

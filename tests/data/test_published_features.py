@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 from sklearn.neighbors import KNeighborsClassifier
 
 from dalib.data import MANIFESTS, amazon_reviews, digits, digits_jda, office_caltech_surf, wisdm
+from dalib.data._matlab import matlab_arrays
 from dalib.data._scaling import z_scores
 
 DATA = Path(os.environ.get("DALIB_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -134,8 +136,15 @@ def test_a_constant_column_becomes_zero_whatever_its_rounding():
         (lambda c: {"labels": 11 - c["labels"]}, r"not usable: .*98 rows of amazon/back_pack instead of 92"),
         (lambda c: {"fts": c["fts"][:, 0]}, "not usable|must have shape|must be a matrix"),
         (lambda c: {"fts": np.where(c["fts"] == 3, np.nan, c["fts"])}, r"fts in .*NaN or infinity in \d+ of 958 rows"),
-        (lambda c: {"fts": np.array([{"a": 1}], dtype=object)}, "fts in .* must be numbers or texts, got a MATLAB"),
-        (lambda c: {"fts": np.array([["word"] * 3] * 958)}, "must be a matrix of numbers"),
+        (
+            lambda c: {"fts": np.array([{"a": 1}], dtype=object)},
+            r"amazon_SURF_L10\.mat: fts in it must be numbers or texts, got a MATLAB",
+        ),
+        (
+            lambda c: {"fts": np.array([["word"] * 3] * 958)},
+            "fts in it must be numbers or texts, got texts in 3 dimensions",
+        ),
+        (lambda c: {"fts": np.array(["word"] * 958)}, "must be a matrix of numbers"),
     ],
 )
 def test_errors_of_matlab_files_name_file_and_variable(tmp_path, change, message):
@@ -156,6 +165,56 @@ def test_missing_and_damaged_matlab_files(tmp_path):
     scipy.io.savemat(path, {"features": np.eye(2)})
     with pytest.raises(ValueError, match="must hold fts, labels, got no fts, labels"):
         office_caltech_surf(tmp_path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_matlab_variables_are_what_scipy_reads(tmp_path, packed):
+    generator = np.random.default_rng(0)
+    content = {
+        f"v{number}": generator.integers(0, 2, (3, number % 4 + 1)).astype(kind)
+        for number, kind in enumerate(("f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "bool"))
+    }
+    content |= {"cube": generator.random((2, 3, 4)), "none": np.zeros((0, 2)), "large": np.array([[2.0**60, -1e-300]])}
+    content |= {"words": np.array(["mug", "Stift"]), "cell": np.array(["é", "pen"], dtype=object)}
+    path = tmp_path / "all.mat"
+    scipy.io.savemat(path, content | {"other": {"a": 1}}, do_compression=packed)
+    read = matlab_arrays(path, content.__contains__)  # the structure is not wanted, so it does no harm
+    expected = scipy.io.loadmat(path)
+    assert list(read) == list(content)
+    assert read.pop("cell").tolist() == ["é", "pen"]
+    for name, values in read.items():
+        assert np.array_equal(values, expected[name])
+        assert values.dtype == expected[name].dtype
+
+
+def test_a_complex_or_sparse_matrix_is_refused(tmp_path):
+    for value, message in [
+        (1j * np.eye(2), "x in it must be numbers or texts, got a MATLAB complex matrix"),
+        (scipy.sparse.eye(2), r"got a MATLAB sparse matrix: save full\(x\)"),
+    ]:
+        scipy.io.savemat(tmp_path / "x.mat", {"x": value})
+        with pytest.raises(ValueError, match=message):
+            matlab_arrays(tmp_path / "x.mat", lambda name: True)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_any_damage_to_a_matlab_file_is_one_named_error(tmp_path, packed):
+    """Files like these end the process inside scipy's reader."""
+    content = {"x": np.eye(9), "y": np.arange(9), "words": np.array(list("abc"))}
+    path = tmp_path / "x.mat"
+    scipy.io.savemat(path, content, do_compression=packed)
+    whole, generator, messages = path.read_bytes(), np.random.default_rng(0), []
+    for trial in range(300):
+        broken = bytearray(whole)
+        for place in generator.integers(126, len(whole), 1 + trial % 4):
+            broken[place] = generator.integers(0, 256)
+        path.write_bytes(broken[: generator.integers(0, len(whole))] if trial % 3 == 0 else broken)
+        try:
+            matlab_arrays(path, lambda name: True)  # a changed value may go unnoticed
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) > 100
+    assert all("x.mat" in message for message in messages)
 
 
 def test_a_matlab_file_of_version_73(tmp_path):
