@@ -95,12 +95,19 @@ def exact_coupling(cost: Tensor, source_shares: Tensor, target_shares: Tensor) -
     Returns:
         Shape ``(n, m)``, outside the graph; its sums are the shares.
 
+    Raises:
+        RuntimeError: Inside ``torch.func`` transforms.
+
     Example:
         >>> half = torch.tensor([0.5, 0.5])
         >>> exact_coupling(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), half, half)
         tensor([[0.0000, 0.5000],
                 [0.5000, 0.0000]])
     """
+    if torch._C._functorch.is_functorch_wrapped_tensor(cost):
+        raise RuntimeError(
+            "exact transport cannot run inside torch.func transforms, its solver is outside of torch; use sinkhorn_loss"
+        )
     costs = cost.detach().double().cpu().numpy()
     a, b = (shares.detach().double().cpu().numpy() for shares in (source_shares, target_shares))
     a, b = a / a.sum(), b / b.sum()

@@ -39,6 +39,7 @@ def exact_transport_loss(
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
             are negative, all zero or not one a row.
+        RuntimeError: Inside ``torch.func`` transforms: the solver is outside of torch.
 
     References:
         .. [1] Villani. Optimal Transport: Old and New. Springer, 2009.

@@ -347,3 +347,9 @@ ROWS = torch.ones(3, 2)
 def test_errors_say_what_was_expected(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_exact_transport_says_that_it_cannot_be_transformed():
+    rows = torch.randn(3, 2)
+    with pytest.raises(RuntimeError, match=r"exact transport cannot run inside torch.func transforms, .*sinkhorn_loss"):
+        torch.func.grad(exact_transport_loss)(rows, rows)
