@@ -308,3 +308,14 @@ def test_the_map_is_random_above_4096_entries(name, features, classes, exact):
     on = term.on if name == "cdan" else term.loss.on
     assert isinstance(on, RandomizedMultilinear) is not exact
     assert exact or on.feature_map.shape == (128, 1024)
+
+
+def test_pada_multiplies_row_and_class_weights():
+    loss = methods.pada(6, 3, 4, hidden=4).terms["classification"]
+    loss.class_weights.weights.copy_(torch.tensor([2.0, 1.0, 0.5]))
+    rows = plain(4)
+    weights = torch.tensor([1.0, 2.0, 3.0, 0.5])
+    each = nn.functional.cross_entropy(rows.logits, rows.labels, reduction="none")
+    expected = (torch.tensor([2.0, 1.0, 0.5, 2.0]) * weights * each).mean()
+    weighted = Outputs(rows.features, rows.logits, rows.labels, weights, head=HEAD)
+    torch.testing.assert_close(loss(weighted, plain(2)), expected)
