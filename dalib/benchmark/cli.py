@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,8 @@ from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.engine import Progress, benchmark
 from dalib.benchmark.extraction import Extracted, extract_features
 from dalib.benchmark.kinds import CLOSED, KINDS, OPEN, PARTIAL, UNIVERSAL
-from dalib.benchmark.open_scenarios import PUBLISHED_SPLITS, published_scenarios
+from dalib.benchmark.listing import listing
+from dalib.benchmark.open_scenarios import published_scenarios
 from dalib.benchmark.opt_in_scores import ALL_SCORES
 from dalib.benchmark.parts import PARTS
 from dalib.benchmark.pictures.features import EMBEDDINGS
@@ -372,33 +372,7 @@ def _warn(damaged: Sequence[str]) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    print("Data sets:")
-    for name, named in SETS.items():
-        print(f"  {name:20} {named.about}")
-    print("\nMethods:")
-    for name, recipe in _ALL_RECIPES.items():
-        print(f"  {name:20} {_first_line(recipe)}")
-    print(f"  {'target_supervised':20} The upper bound: trained on target labels, by the harness alone.")
-    print("\nScenarios:")
-    for kind, about in KINDS.items():
-        published = [name for name, splits in PUBLISHED_SPLITS.items() if kind in splits]
-        sets = "" if kind == CLOSED else f"; published classes: {', '.join(published)}"
-        print(f"  {kind:20} {about}{sets}; by default {', '.join(USUAL_BY_KIND[kind])}")
-    print("\nValidators, scored at every checkpoint:")
-    for name, score in SCORES.items():
-        print(f"  {name:28} {_first_line(score)}")
-    print("\nValidators that --validators asks for:")
-    for name, score in ALL_SCORES.items():
-        if name not in SCORES:
-            print(f"  {name:28} {_first_line(score)}")
-    print(
-        "\nBackbones: timm:NAME, torchvision:NAME, transformers:NAME, FILE.py:function (?pretrained=false: random weights)"
-    )
-
-
-def _first_line(function: object) -> str:
-    """The first line of a docstring, without references and formulas."""
-    return re.sub(r" \[\d\]_|, :math:`[^`]*`", "", (function.__doc__ or "").strip().splitlines()[0])
+    print(listing(USUAL_BY_KIND))
 
 
 if __name__ == "__main__":

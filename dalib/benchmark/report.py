@@ -47,6 +47,20 @@ def report(
     Raises:
         ImportError: If matplotlib is not installed, or umap-learn if it is asked for.
         ValueError: If there are no runs, the pair has no stored features, or ``embedding`` is another.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from dalib.benchmark import Protocol, benchmark, scenarios, trained
+        >>> from dalib.data import arrays
+        >>> from dalib.methods import source_only
+        >>> x, y = np.eye(4).repeat(8, axis=0), np.arange(4).repeat(8)
+        >>> pair = scenarios(arrays({"amazon": (x, y), "webcam": (2 * x, y)}))
+        >>> runs = benchmark({"source_only": trained(source_only, Protocol(steps=30))}, pair, seeds=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = report(runs, Path(folder))
+        >>> [path.name for path in paths]
+        ['accuracy.png', 'curves.png', 'regret.png', 'cost.png', 'index.html']
     """
     try:
         import matplotlib as mpl
