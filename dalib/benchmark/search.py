@@ -153,6 +153,19 @@ def optuna_search(
     Raises:
         ImportError: If Optuna is not installed.
         ValueError: If ``by`` is no validator or ``trials`` is below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from dalib.benchmark import Protocol, scenarios, trained
+        >>> from dalib.data import arrays
+        >>> from dalib.methods import dan
+        >>> x, y = np.eye(4).repeat(8, axis=0), np.arange(4).repeat(8)
+        >>> pairs = scenarios(arrays({"amazon": (x, y), "webcam": (2 * x, y)}))[:1]
+        >>> build = lambda **options: trained(dan, Protocol(steps=20), **options)
+        >>> suggest = lambda trial: {"weight": trial.suggest_float("weight", 0.1, 10.0, log=True)}
+        >>> found = optuna_search(build, suggest, pairs, by="entropy", trials=2, seeds=1)
+        >>> len(found.trials), 0.1 <= found.best.options["weight"] <= 10.0
+        (2, True)
     """
     _check_rule(by, scores)
     _checks.at_least(trials, 1, "trials")
