@@ -7,7 +7,9 @@ from torch import nn
 from dalib import losses
 from dalib.kernels import Gaussian, Laplacian, RationalQuadratic
 from dalib.outputs import Outputs
-from dalib.testing import check_loss, of_labelled, of_one, of_outputs, two_matrices
+from dalib.testing import _loss_forms, check_loss, of_labelled, of_one, of_outputs, of_two, two_matrices
+from dalib.testing._loss_case import Case
+from dalib.testing.losses import _CHECKS
 
 
 def critic():
@@ -156,6 +158,22 @@ CASES = {
 def test_every_loss_keeps_the_contract(name):
     loss, options = CASES[name]
     check_loss(loss, **options)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", CASES)
+def test_every_loss_is_the_same_on_cuda(name):
+    loss, options = CASES[name]
+    check_loss(loss, **{**options, "skip": [check for check in _CHECKS if check != "device"]})
+
+
+def test_what_draws_is_told_from_what_does_not():
+    def drawn(loss):
+        case = Case(loss, two_matrices, of_two, None, True, True, 1, "source", 0)
+        return _loss_forms._draws(case, loss, *case.batches())
+
+    assert drawn(losses.SlicedWassersteinLoss(projections=2))
+    assert not drawn(losses.MMDLoss())
 
 
 def test_broken_losses_are_caught():
