@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,3 +53,39 @@ def present(members: Tensor, weights: Tensor | None) -> Tensor:
     """
     counted = members if weights is None else members * (weights > 0)[:, None]
     return (counted > 0).any(dim=0)
+
+
+class ClassShares(NamedTuple):
+    """The shares of the rows of both domains in the classes that both have."""
+
+    source: Tensor
+    """Shape ``(n, classes)``; zeros for a class that one domain lacks."""
+    target: Tensor
+    """Shape ``(m, classes)``."""
+    shared: Tensor
+    """Which classes both domains have rows of, shape ``(classes,)``."""
+
+
+def shares_by_labels(
+    source: Tensor,
+    target: Tensor,
+    source_labels: Tensor,
+    target_labels: Tensor,
+    classes: int,
+    source_weights: Tensor | None,
+    target_weights: Tensor | None,
+) -> ClassShares:
+    """The shares in each class, by the labels of both domains.
+
+    Example:
+        >>> rows, labels = torch.zeros(2, 1), torch.tensor([0, 0])
+        >>> shares_by_labels(rows, rows, labels, torch.tensor([0, 1]), 2, None, None).shared
+        tensor([ True, False])
+    """
+    _checks.at_least(classes, 1, "classes")
+    of_source = memberships(source_labels, classes, source, "source_labels")
+    of_target = memberships(target_labels, classes, target, "target_labels")
+    shared = present(of_source, source_weights) & present(of_target, target_weights)
+    a = class_shares(of_source, source_weights, "source_weights") * shared
+    b = class_shares(of_target, target_weights, "target_weights") * shared
+    return ClassShares(a, b, shared)

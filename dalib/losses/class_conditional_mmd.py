@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian
-from dalib.losses._class_shares import class_shares, memberships, present
+from dalib.losses._class_shares import shares_by_labels
 from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import pool
 
@@ -65,12 +65,9 @@ def class_conditional_mmd_loss(
         The hard-label form of :func:`~dalib.losses.local_mmd_loss`.
     """
     pooled = pool(source, target, source_weights, target_weights)
-    _checks.at_least(classes, 1, "classes")
-    of_source = memberships(source_labels, classes, source, "source_labels")
-    of_target = memberships(target_labels, classes, target, "target_labels")
-    shared = present(of_source, source_weights) & present(of_target, target_weights)
-    a = class_shares(of_source, source_weights, "source_weights") * shared
-    b = class_shares(of_target, target_weights, "target_weights") * shared
+    a, b, shared = shares_by_labels(
+        source, target, source_labels, target_labels, classes, source_weights, target_weights
+    )
     form = kernel_form([pooled.rows], [Gaussian(bandwidths)], torch.cat([a, -b]), counts=pooled.weights)
     return form / shared.sum().clamp_min(1)
 
