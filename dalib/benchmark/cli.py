@@ -16,7 +16,7 @@ from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.engine import Progress, benchmark
 from dalib.benchmark.extraction import Extracted, extract_features
-from dalib.benchmark.kinds import CLOSED, KINDS, OPEN, PARTIAL, UNIVERSAL
+from dalib.benchmark.kinds import CLOSED, KINDS
 from dalib.benchmark.listing import listing
 from dalib.benchmark.open_scenarios import published_scenarios
 from dalib.benchmark.opt_in_scores import ALL_SCORES
@@ -42,20 +42,10 @@ from dalib.benchmark.table import USUAL_PARTS, table
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
 from dalib.benchmark.tensorboard import TensorBoard
 from dalib.benchmark.trained import trained
+from dalib.benchmark.usual_methods import USUAL, USUAL_BY_KIND
 from dalib.data import DomainSet
 from dalib.methods import OPEN_RECIPES, RECIPES, importance_weighted, source_only
 from dalib.training import joint_forward, separate_forward
-
-USUAL = ("source_only", "control", "dan", "deep_coral", "dann", "cdan", "mcc")
-"""Methods of ``dalib run`` unless ``--methods`` names others."""
-
-USUAL_BY_KIND: Mapping[str, tuple[str, ...]] = {
-    CLOSED: USUAL,
-    PARTIAL: ("source_only", "dann", "pada", "iwan", "etn"),
-    OPEN: ("source_only", "dann", "osbp"),
-    UNIVERSAL: ("source_only", "dann", "uan", "ovanet"),
-}
-"""The same by ``--scenario``."""
 
 _ALL_RECIPES = {**RECIPES, **OPEN_RECIPES}
 _FORWARD = {"joint": joint_forward, "separate": separate_forward}
