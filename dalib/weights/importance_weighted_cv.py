@@ -15,19 +15,27 @@ Scorer = Callable[[Any, ArrayLike, ArrayLike], float]
 
 
 def importance_weighted_scorer(
-    metric: Callable[..., float], ratio: Any, *, probabilities: bool = False, greater_is_better: bool = True
+    metric: Callable[..., float],
+    ratio: Any,
+    *,
+    preprocess: Any = None,
+    probabilities: bool = False,
+    greater_is_better: bool = True,
 ) -> Scorer:
     r"""A scikit-learn scorer for importance-weighted cross-validation [1]_.
 
     .. math:: \frac{\sum_i w(x_i)\, \ell(f(x_i), y_i)}{\sum_i w(x_i)}
 
     over the held-out source rows, with :math:`w = p_t/p_s`: under covariate shift it estimates the value of the metric
-    on the target without a target label. Pass it as ``scoring=`` to ``cross_val_score`` or ``GridSearchCV``.
+    on the target without a target label. Pass it as ``scoring=`` to ``cross_val_score`` or ``GridSearchCV``, and
+    ``cv=WeightedKFold(ratio.weights_)`` where weights are uneven.
 
     Args:
         metric: ``(true, predicted, sample_weight=) -> float`` that averages over rows, for example
             ``sklearn.metrics.accuracy_score`` or ``mean_squared_error``.
         ratio: An estimator of importance weights that is fitted on all source and target rows and has ``predict``.
+        preprocess: The fitted transformer that made the rows which the ratio was fitted on; imputation and
+            standardisation, for instance. The model gets the rows as they are. Default: none.
         probabilities: Pass ``predict_proba`` of the model to the metric instead of ``predict``. Default ``False``.
         greater_is_better: ``False`` for a loss, whose sign is then turned. Default ``True``.
 
@@ -35,7 +43,8 @@ def importance_weighted_scorer(
         The scorer ``(model, X, y) -> float``. It can be pickled if metric and ratio can.
 
     Raises:
-        TypeError: If the ratio has no ``predict``: its weights exist for its own rows only.
+        TypeError: If the ratio has no ``predict``: its weights exist for its own rows only; if ``preprocess`` cannot
+            transform.
 
     References:
         .. [1] Sugiyama, Krauledat, Mueller. Covariate Shift Adaptation by Importance Weighted Cross Validation.
@@ -63,8 +72,15 @@ def importance_weighted_scorer(
             f"ratio must have predict, to weigh held-out rows, got {type(ratio).__name__}; "
             "use DomainClassifierWeights, KLIEP, ULSIF or RuLSIF"
         )
+    if preprocess is not None and not hasattr(preprocess, "transform"):
+        raise TypeError(f"preprocess must be a fitted transformer, got {type(preprocess).__name__}")
     return partial(
-        _score, metric=metric, ratio=ratio, probabilities=probabilities, sign=1.0 if greater_is_better else -1.0
+        _score,
+        metric=metric,
+        ratio=ratio,
+        preprocess=preprocess,
+        probabilities=probabilities,
+        sign=1.0 if greater_is_better else -1.0,
     )
 
 
@@ -75,9 +91,11 @@ def _score(
     *,
     metric: Callable[..., float],
     ratio: Any,
+    preprocess: Any,
     probabilities: bool,
     sign: float,
 ) -> float:
     predicted = model.predict_proba(X) if probabilities else model.predict(X)
-    weights = _importance.row_weights(ratio.predict(X), "the weights of the held-out rows", np.shape(predicted)[0])
+    rows = X if preprocess is None else preprocess.transform(X)
+    weights = _importance.row_weights(ratio.predict(rows), "the weights of the held-out rows", np.shape(predicted)[0])
     return sign * float(metric(y, predicted, sample_weight=weights))

@@ -197,6 +197,20 @@ def test_it_estimates_the_error_on_the_target_and_picks_the_exponent():
     assert search.best_params_["flattening"] > 0
 
 
+def test_the_scorer_prepares_rows_for_the_ratio_alone():
+    X, y, Z, _ = toy(n=40)
+    gaps = X.copy()
+    gaps[3] = np.nan
+    both = make_pipeline(SimpleImputer(), StandardScaler()).fit(np.vstack([gaps, Z]))
+    ratio = GaussianDensityWeights().fit(both.transform(gaps), both.transform(Z))
+    model = make_pipeline(SimpleImputer(), LinearRegression()).fit(gaps, y)
+    found = importance_weighted_scorer(mean_squared_error, ratio, preprocess=both)(model, gaps, y)
+    weights = ratio.predict(both.transform(gaps))
+    assert found == pytest.approx(mean_squared_error(y, model.predict(gaps), sample_weight=weights))
+    with pytest.raises(TypeError, match="preprocess must be a fitted transformer, got str"):
+        importance_weighted_scorer(mean_squared_error, ratio, preprocess="impute")
+
+
 def test_a_ratio_without_predict_is_refused():
     X, _, Z, _ = toy(n=20)
     with pytest.raises(TypeError, match=r"ratio must have predict, .* got KernelMeanMatching; use Domain"):
