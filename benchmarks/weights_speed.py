@@ -243,7 +243,7 @@ def ulsif() -> list[dict[str, Any]]:
             "n x n diagonals (reference form)": lambda s=source, t=target, w=widths, r=ridges: diagonal_form(
                 s, t, w, r
             ),
-            "dalib, tensors, five folds": lambda p=tensors: relative_ratio_weights(*p, alpha=0.0),
+            "dalib, tensors": lambda p=tensors: relative_ratio_weights(*p, alpha=0.0),
         }
         if importlib.util.find_spec("adapt"):
             calls["ADAPT"] = lambda s=source, t=target, w=widths, r=ridges: _fitted(

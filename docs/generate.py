@@ -128,6 +128,8 @@ def filled(text: str) -> str:
 
     text = re.sub(r"<!-- table ([\w/ .=-]+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
     text = re.sub(r"<!-- beside -->\n.*?<!-- end -->", lambda _: _beside(), text, flags=re.DOTALL)
+    text = re.sub(r"<!-- weights study -->\n.*?<!-- end -->", lambda _: _weights_study(), text, flags=re.DOTALL)
+    text = re.sub(r"<!-- weights speed -->\n.*?<!-- end -->", lambda _: _weights_speed(), text, flags=re.DOTALL)
     return re.sub(r"<!-- alignment -->\n.*?<!-- end -->", lambda _: _alignment(), text, flags=re.DOTALL)
 
 
@@ -169,6 +171,36 @@ def _alignment() -> str:
         f"| {' | '.join(row[n] if isinstance(row[n], str) else f'{row[n]:.3f}' for n in names)} |" for row in rows
     ]
     return "\n".join(["<!-- alignment -->", *lines, "<!-- end -->"])
+
+
+def _weights_study() -> str:
+    """Accuracy with each kind of weights, from ``benchmarks/results/weights``."""
+    sets = ("heart_disease", "amazon_reviews", "office_caltech", "digits")
+    found = [json.loads((RECORDS / "weights" / f"{name}.json").read_text(encoding="utf-8")) for name in sets]
+    heads = [f"{record['set']}, {record['summary']['unweighted']['pairs']} pairs" for record in found]
+    lines = [f"| weights | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
+    for method in found[0]["summary"]:
+        cells = [_study_cell(record["summary"][method]) for record in found]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(["<!-- weights study -->", *lines, "<!-- end -->"])
+
+
+def _study_cell(line: dict[str, float]) -> str:
+    text = f"{100 * line['mean']:.1f} ± {100 * line['std_over_seeds']:.1f}"
+    return text + (f" ({line['pairs_better']} : {line['pairs_worse']})" if line["gain"] else "")
+
+
+def _weights_speed() -> str:
+    """Seconds of each way to learn weights, from ``benchmarks/results/weights/speed.json``."""
+    record = json.loads((RECORDS / "weights" / "speed.json").read_text(encoding="utf-8"))
+    lines = ["| problem | n | solver | CPU seconds | of dalib's | objective above the optimum |"]
+    lines.append("| --- | ---: | --- | ---: | ---: | ---: |")
+    for problem, rows in record.items():
+        for row in rows if isinstance(rows, list) else []:
+            ratio = f"{row['ratio']:.1f} x" if "ratio" in row else ""
+            gap = f"{max(row['gap'], 0.0):.0e}" if "gap" in row else ""
+            lines.append(f"| {problem} | {row['n']} | {row['solver']} | {row['seconds']:.3f} | {ratio} | {gap} |")
+    return "\n".join(["<!-- weights speed -->", *lines, "<!-- end -->"])
 
 
 def _table(named: str) -> str:
