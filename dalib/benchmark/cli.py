@@ -9,47 +9,42 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
-
 from dalib import _checks
 from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Method
+from dalib.benchmark.cli_options import (
+    AUTOCAST,
+    FORWARD,
+    built_method,
+    chosen_device,
+    chosen_methods,
+    chosen_protocol,
+    chosen_validators,
+    cpus,
+    separated,
+)
 from dalib.benchmark.engine import Progress, benchmark
 from dalib.benchmark.extraction import Extracted, extract_features
 from dalib.benchmark.kinds import CLOSED, KINDS
 from dalib.benchmark.listing import listing
 from dalib.benchmark.open_scenarios import published_scenarios
-from dalib.benchmark.opt_in_scores import ALL_SCORES
 from dalib.benchmark.parts import PARTS
 from dalib.benchmark.pictures.features import EMBEDDINGS
 from dalib.benchmark.progress import duration, shown_progress
-from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.report import report
 from dalib.benchmark.scenario import Scenario, check_share
-from dalib.benchmark.scores import SCORES, Score
 from dalib.benchmark.sets import (
     SETS,
-    NamedSet,
     duplicate_note,
-    holds_vectors,
     named_pairs,
     named_set,
-    nearest,
     read_set,
 )
 from dalib.benchmark.table import USUAL_PARTS, table
-from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
+from dalib.benchmark.target_supervised import TargetSupervised
 from dalib.benchmark.tensorboard import TensorBoard
-from dalib.benchmark.trained import trained
 from dalib.benchmark.usual_methods import USUAL, USUAL_BY_KIND
-from dalib.data import DomainSet
-from dalib.methods import OPEN_RECIPES, RECIPES, importance_weighted, source_only
-from dalib.training import joint_forward, separate_forward
-
-_ALL_RECIPES = {**RECIPES, **OPEN_RECIPES}
-_FORWARD = {"joint": joint_forward, "separate": separate_forward}
-_AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], None] = options.command
     try:
         command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as head has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         if options.traceback:
             raise
@@ -123,7 +122,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
         "--backbone", metavar="SPEC", help="timm:NAME, torchvision:NAME, transformers:NAME, FILE.py:function"
     )
     parser.add_argument(
-        "--forward", choices=tuple(_FORWARD), default="separate", help="both domains through the network"
+        "--forward", choices=tuple(FORWARD), default="separate", help="both domains through the network"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: number of CPUs; 1 on cuda)")
@@ -144,7 +143,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
         "--validators", metavar="a,b", help="validators that have a column, and are scored if they are not usual"
     )
     parser.add_argument("--tensorboard", metavar="DIR", help="write the runs as TensorBoard scalars there, too")
-    parser.add_argument("--autocast", choices=tuple(_AUTOCAST), default="none", help="precision of the forward pass")
+    parser.add_argument("--autocast", choices=tuple(AUTOCAST), default="none", help="precision of the forward pass")
     parser.add_argument("--channels-last", action="store_true", help="memory layout that tensor cores prefer")
     parser.add_argument("--compile", metavar="BACKEND", help="torch.compile the training steps, for example inductor")
     parser.set_defaults(command=_run)
@@ -160,7 +159,7 @@ def _features_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images a forward pass (default: 64)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--autocast", choices=tuple(_AUTOCAST), default="none", help="precision of the forward pass")
+    parser.add_argument("--autocast", choices=tuple(AUTOCAST), default="none", help="precision of the forward pass")
     parser.add_argument(
         "--workers", type=int, default=0, metavar="N", help="processes that decode (default: 0, this one)"
     )
@@ -169,7 +168,7 @@ def _features_parser(parser: argparse.ArgumentParser) -> None:
 
 def _features(options: argparse.Namespace) -> None:
     named_set(options.set)
-    device = _device(options.device)
+    device = chosen_device(options.device)
     made = backbone(options.backbone)
     if made.note:
         print(f"note: {made.note}", file=sys.stderr)
@@ -179,7 +178,7 @@ def _features(options: argparse.Namespace) -> None:
         options.out,
         batch_size=options.batch_size,
         device=device,
-        autocast=_AUTOCAST[options.autocast],
+        autocast=AUTOCAST[options.autocast],
         workers=options.workers,
         progress=lambda done: print(_extracted(done), file=sys.stderr),
     )
@@ -193,17 +192,17 @@ def _extracted(done: Extracted) -> str:
 
 def _run(options: argparse.Namespace) -> None:
     chosen = named_set(options.set)
-    names = _method_names(options.methods, chosen, options.scenario)
-    device = _device(options.device)
+    names = chosen_methods(options.methods, chosen, options.scenario)
+    device = chosen_device(options.device)
     log = None if options.tensorboard is None else TensorBoard(options.tensorboard)
     domain_set = read_set(options.set, options.root, options.lists)
     pairs = published_scenarios(domain_set, options.scenario, named_pairs(domain_set, options.pairs or chosen.pairs))
-    protocol = _protocol(options, chosen, domain_set, device)
-    methods = {name: _method(name, protocol) for name in names}
-    scores, columns = _validators(options.validators)
+    protocol = chosen_protocol(options, chosen, domain_set, device)
+    methods = {name: built_method(name, protocol) for name in names}
+    scores, columns = chosen_validators(options.validators)
     where = options.set if options.scenario == CLOSED else f"{options.set}_{options.scenario}"
     out = options.out if options.out is not None else f"runs/{where}"
-    jobs = options.jobs if options.jobs is not None else (1 if device == "cuda" else _cpus())
+    jobs = options.jobs if options.jobs is not None else (1 if device == "cuda" else cpus())
     seeds = options.seeds if options.seeds is not None else chosen.seeds
     _checks.at_least(jobs, 1, "--jobs")
     _checks.at_least(seeds, 1, "--seeds")
@@ -260,82 +259,11 @@ def _benchmark(
         raise
 
 
-def _method_names(methods: str | None, chosen: NamedSet, kind: str) -> list[str]:
-    if methods is None:
-        return [*USUAL_BY_KIND[kind], *(chosen.methods if kind == CLOSED else ())]
-    return _known(methods, [*_ALL_RECIPES, "target_supervised"], "--methods")
-
-
-def _validators(validators: str | None) -> tuple[Mapping[str, Score], list[str] | None]:
-    """What is scored, the usual validators and the named ones; and the columns, ``None`` for the usual ones."""
-    if validators is None:
-        return SCORES, None
-    names = _known(validators, list(ALL_SCORES), "--validators")
-    return {**SCORES, **{name: ALL_SCORES[name] for name in names}}, names
-
-
-def _known(text: str, known: list[str], option: str) -> list[str]:
-    names = _separated(text)
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{option} must be among {', '.join(known)}, got {name!r}{nearest(name, known)}")
-    if not names:
-        raise ValueError(f"{option} must name at least one of {', '.join(known)}, got none")
-    return list(dict.fromkeys(names))
-
-
-def _separated(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _device(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device must be cpu or auto on this machine, got cuda without a CUDA device")
-    return device
-
-
-def _protocol(options: argparse.Namespace, chosen: NamedSet, domain_set: DomainSet, device: str) -> Protocol:
-    settings = dict(chosen.protocol())
-    if options.backbone is not None:
-        if holds_vectors(domain_set):
-            raise ValueError(f"--backbone must not be given for feature vectors, got {options.backbone!r}")
-        settings |= {"backbone": backbone(options.backbone), "backbone_factor": 0.1}
-    elif "backbone" not in settings and not holds_vectors(domain_set):
-        raise ValueError("--backbone must be given for images, got none; for example timm:resnet50 or FILE.py:function")
-    for name in ("steps", "batch_size", "checkpoints"):
-        if getattr(options, name) is not None:
-            settings[name] = getattr(options, name)
-    return Protocol(
-        **settings,
-        forward=_FORWARD[options.forward],
-        device=device,
-        autocast=_AUTOCAST[options.autocast],
-        channels_last=options.channels_last,
-        compile=options.compile,
-    )
-
-
-def _method(name: str, protocol: Protocol) -> Method | TargetSupervised:
-    if name == "target_supervised":
-        return target_supervised(trained(source_only, protocol))
-    if _ALL_RECIPES[name] is importance_weighted:
-        from dalib.weights import DomainClassifierWeights
-
-        return trained(importance_weighted, protocol, weights=DomainClassifierWeights())
-    return trained(_ALL_RECIPES[name], protocol)
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _table(options: argparse.Namespace) -> None:
     runs, damaged = load_runs(options.folder)
     _warn(damaged)
     parts = USUAL_PARTS if options.parts is None else [name.strip() for name in options.parts.split(",")]
-    columns = None if options.validators is None else _separated(options.validators)
+    columns = None if options.validators is None else separated(options.validators)
     print(table(runs, style=options.format, parts=parts, validators=columns))
 
 

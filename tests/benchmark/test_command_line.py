@@ -252,3 +252,10 @@ def test_a_set_without_a_published_split_is_told_and_recipes_of_all_kinds_are_li
     shown = capsys.readouterr().out
     for word in ("pada", "iwan", "etn", "osbp", "uan", "ovanet", "universal", "published classes: office31"):
         assert word in shown
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m dalib list | head -n 1"
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "Data sets:\n"
+    assert ended.stderr == ""
