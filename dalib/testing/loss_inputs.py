@@ -20,6 +20,14 @@ Call = Callable[..., Tensor]
 def two_matrices(n: int, m: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Two matrices of four normal features, moved and stretched against each other.
 
+    Args:
+        n: Rows of the source.
+        m: Rows of the target.
+        generator: Source of randomness.
+
+    Returns:
+        Source and target in float64, shapes ``(n, 4)`` and ``(m, 4)``.
+
     Example:
         >>> source, target = two_matrices(3, 2, torch.Generator())
         >>> source.shape, target.shape

@@ -22,6 +22,12 @@ def shifted_set(rows=60, classes=4, seed=0):
     )
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """The command line without its pictures, which take longer than short runs; other tests look at them."""
+    monkeypatch.setattr("dalib.benchmark.cli.report", lambda runs, folder, **options: [folder])
+
+
 @pytest.fixture(scope="session")
 def domain_set():
     return shifted_set()

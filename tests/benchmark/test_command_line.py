@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from dalib.benchmark import Run, load_runs, progress
+from dalib.benchmark import Run, load_runs, progress, report
 from dalib.benchmark.cli import main
 from dalib.benchmark.engine import Progress
 from dalib.benchmark.sets import SETS
@@ -30,7 +30,15 @@ def run(features, out, *more):
     return main(["run", "features", *usual, "--out", str(out), *more])
 
 
-def test_run_prints_the_table_and_the_pictures_and_the_same_command_goes_on(features, tmp_path, capsys):
+def test_run_prints_the_table_and_the_pictures_and_the_same_command_goes_on(features, tmp_path, capsys, monkeypatch):
+    drawn = []
+
+    def once(runs, folder, **options):  # the same pictures again would take as long again
+        if not drawn:
+            drawn.extend(report(runs, folder, **options))
+        return drawn
+
+    monkeypatch.setattr("dalib.benchmark.cli.report", once)
     assert run(features, tmp_path) == 0
     first = capsys.readouterr()
     assert "method       A-W  W-A" in " ".join(first.out.split(" ")).replace("   ", "  ") or "A-W" in first.out
@@ -52,11 +60,13 @@ def test_run_prints_the_table_and_the_pictures_and_the_same_command_goes_on(feat
     shown = capsys.readouterr().out
     assert "| dan (joint) |" in shown
     assert "| dan (separate) |" in shown
+    monkeypatch.undo()
     assert main(["report", str(tmp_path), "--pair", "W-A"]) == 0
     assert main(["report", str(tmp_path), "--pair", "A-X"]) == 2
     assert "--pair must have stored features, got 'A-X'; there are: A-W, W-A" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_options_reach_the_protocol_and_the_record(features, tmp_path):
     more = ("--pairs", "w-a", "--batch-size", "7", "--checkpoints", "3", "--holdout", "0.25", "--autocast", "bfloat16")
     assert (
@@ -74,6 +84,7 @@ def test_options_reach_the_protocol_and_the_record(features, tmp_path):
     assert by_method["importance_weighted"].checkpoints[0]["notes"]["effective_rows"] > 1
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_damaged_records_are_named_and_left_out(features, tmp_path, capsys):
     run(features, tmp_path)
     (tmp_path / "other.json").write_text("{")

@@ -80,6 +80,7 @@ def test_images_are_benchmarked_in_processes_too(root):
     assert [run.key for run in alone] == [run.key for run in beside]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_folders_and_lists_on_the_command_line(root, capsys):
     usual = ("--methods", "source_only,dan", "--seeds", "1", "--steps", "2", "--batch-size", "4", "--jobs", "1")
     net = ("--backbone", f"{root / 'net.py'}:net")
@@ -103,9 +104,11 @@ def test_folders_and_lists_on_the_command_line(root, capsys):
 
 @pytest.mark.data
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.skipif(not (DATA / "office31").is_dir(), reason=f"no Office-31 images under {DATA}; set DALIB_DATA")
-def test_real_office31_images_through_the_pretrained_backbone(tmp_path, capsys):
-    """From the folder of images to a record: every image of two domains is decoded, counted and scored."""
+def test_real_office31_images_through_the_pretrained_backbone(tmp_path, capsys, monkeypatch):
+    """From the folder of images to a record: every image of two domains is read and counted, every target image scored."""
+    monkeypatch.setattr("dalib.benchmark.checkpoint._SOURCE_ROWS", 31)
     pytest.importorskip("safetensors", reason="the backbone's weights need safetensors")
     net = f"{DATA / 'backbones' / 'mobilenet_v2.py'}:mobilenet_v2"
     command = ["run", "office31", "--root", str(DATA / "office31"), "--backbone", net, "--device", "cpu", "--jobs", "1"]
@@ -113,7 +116,7 @@ def test_real_office31_images_through_the_pretrained_backbone(tmp_path, capsys):
     assert main([*command, *few, "--out", str(tmp_path)]) == 0
     assert "mean = std = 0.5 is assumed" in capsys.readouterr().err
     (run,), _ = load_runs(tmp_path)
-    assert run.split["rows"] == {"source": 795, "source_held_out": 0, "target": 498}
+    assert run.split["rows"] == {"source": 795, "source_held_out": 0, "target": 498, "target_test": 0}
     assert run.data["classes"] == 31
     assert run.config["protocol"]["backbone"]["transform"]["mean"] == [0.5, 0.5, 0.5]
     assert math.isfinite(run.checkpoints[-1]["losses"]["adversarial"])
@@ -123,6 +126,7 @@ def test_real_office31_images_through_the_pretrained_backbone(tmp_path, capsys):
 @pytest.mark.skipif(
     not (DATA / "office31_mobilenet_v2.npz").is_file(), reason=f"no features under {DATA}; set DALIB_DATA"
 )
+@pytest.mark.usefixtures("no_pictures")
 def test_real_office31_features_on_the_command_line(tmp_path, capsys):
     features = str(DATA / "office31_mobilenet_v2.npz")
     more = ("--methods", "source_only,mcc", "--seeds", "1", "--steps", "60", "--jobs", "1", "--pairs", "D-W")

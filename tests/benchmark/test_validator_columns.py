@@ -57,6 +57,7 @@ def features(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_validators_of_the_command_line_are_scored_and_shown(features, tmp_path, capsys):
     opt_in = [name for name in ALL_SCORES if name not in SCORES]
     options = ["run", "features", "--root", features, "--methods", "source_only", "--pairs", "A-W", "--seeds", "1"]
