@@ -19,6 +19,9 @@ from dalib.benchmark.kinds import CLOSED, HEADLINES, ROLES
 SCHEMA = 1
 """Version of the record's fields; it is raised when their meaning changes."""
 
+_BESIDE = ("forward", "evaluation_batch_size")
+"""What of a protocol may differ within one table: the forward mode is a row's, the other changes rounding alone."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -69,10 +72,13 @@ class Run:
 
     @property
     def protocol(self) -> str | None:
-        """Hash of the protocol, the forward mode left out; ``None`` for methods that follow one of their own."""
+        """Hash of the protocol but for the forward mode and the rows of an evaluation batch, which stand in one table.
+
+        ``None`` for methods that follow a protocol of their own.
+        """
         if "protocol" not in self.config:
             return None
-        return identity.key({name: entry for name, entry in self.config["protocol"].items() if name != "forward"})
+        return identity.key({name: entry for name, entry in self.config["protocol"].items() if name not in _BESIDE})
 
     @property
     def kind(self) -> str:
