@@ -16,9 +16,10 @@ lint:
 types:
 	$(BIN)/mypy
 
-# The same command as in the README; the doctests are among the tests.
+# The same commands as in the README; the doctests are among the tests.
 test:
 	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -m slow
 
 format:
 	$(BIN)/ruff check --fix .

@@ -11,6 +11,7 @@ from dalib.methods import dan, source_only
 PROTOCOL = Protocol(steps=10, checkpoints=2, batch_size=8, bottleneck=4)
 
 
+@pytest.mark.slow
 def test_two_dask_workers_give_the_records_of_one_process(tmp_path):
     distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
     draw = np.random.default_rng(0)

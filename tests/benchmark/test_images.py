@@ -68,6 +68,7 @@ def test_every_method_sees_images_through_the_backbones_transform(root):
     assert float(min(batch.min() for batch in seen)) >= -0.6 / 0.5 - 1e-6
 
 
+@pytest.mark.slow
 def test_images_are_benchmarked_in_processes_too(root):
     from dalib.data import image_folder
 

@@ -48,6 +48,7 @@ def records(folder):
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_random_moments_ends_with_the_same_record(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run([sys.executable, "-c", KILLED, whole], check=True, timeout=120)

@@ -119,6 +119,7 @@ def two_processes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("mode", FORWARDS)
+@pytest.mark.slow
 def test_two_processes_equal_one(mode, two_processes):
     expected_losses, expected = trained(mode, FORWARDS[mode])
     for results in two_processes:
