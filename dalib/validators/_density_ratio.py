@@ -16,25 +16,31 @@ _COMPONENTS = 32
 _PENALTY = 0.01
 _BOUND = 13.8
 """Of the logarithm of the ratio: probabilities between 1e-6 and 1 - 1e-6, as in ``DomainClassifierWeights``."""
+_KEPT = "_logistic_density_ratio"
 
 
 def judged_weights(evaluation: Evaluation, ratio: Any = None) -> Tensor:
     """The density ratio at the rows that judge, shape ``(n,)``, float64; it is fitted on trained and target rows.
 
     ``ratio`` is an estimator with ``fit(source, target)`` and ``predict(rows)``; its copy is fitted. Default: logistic
-    regression on the 32 largest principal components of at most 500 rows a domain.
+    regression on the 32 largest principal components of at most 500 rows a domain, fitted once an evaluation: three
+    validators ask for it.
     """
     source, target = (_rows.outputs(evaluation, name).features.double() for name in ("source", "target"))
     rows = _rows.judged(evaluation).features.double()
     if ratio is None:
-        return _logistic(_rows.evenly(source, _ROWS), _rows.evenly(target, _ROWS), rows)
+        kept: dict[str, Any] = vars(evaluation)  # it is frozen: what is derived from it stays true
+        if _KEPT not in kept:
+            kept[_KEPT] = _logistic(_rows.evenly(source, _ROWS), _rows.evenly(target, _ROWS), rows)
+        found: Tensor = kept[_KEPT]
+        return found.clone()
     if not (callable(getattr(ratio, "fit", None)) and callable(getattr(ratio, "predict", None))):
         raise TypeError(
             f"ratio must be an estimator with fit(source, target) and predict(rows), got {type(ratio).__name__}; "
             "use DomainClassifierWeights, KLIEP, ULSIF or RuLSIF of dalib.weights"
         )
-    found = copy.deepcopy(ratio).fit(source.numpy(), target.numpy()).predict(rows.numpy())
-    weights = torch.as_tensor(found, dtype=torch.float64)
+    predicted = copy.deepcopy(ratio).fit(source.numpy(), target.numpy()).predict(rows.numpy())
+    weights = torch.as_tensor(predicted, dtype=torch.float64)
     if weights.shape != rows.shape[:1] or not bool(((weights >= 0) & weights.isfinite()).all()):
         raise ValueError("ratio must predict one finite weight a row, not negative, got others")
     return weights

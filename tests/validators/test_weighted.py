@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dalib.validators import dev_score, devn_score, iwcv_score, source_accuracy_score
+from dalib.validators import _density_ratio, dev_score, devn_score, iwcv_score, source_accuracy_score
 from dalib.validators._density_ratio import judged_weights
 from dalib.weights import DomainClassifierWeights
 from tests.validators.evaluations import blobs, evaluation
@@ -151,6 +151,19 @@ def test_domains_that_nothing_joins_give_finite_scores():
     for score in (iwcv_score, dev_score, devn_score):
         assert math.isfinite(score(found))
     assert float(judged_weights(found).max()) <= math.exp(13.9)
+
+
+def test_the_ratio_is_fitted_once_an_evaluation_and_no_caller_can_change_it(monkeypatch):
+    fits = []
+    fit = _density_ratio._logistic
+    monkeypatch.setattr(_density_ratio, "_logistic", lambda *rows: fits.append(1) or fit(*rows))
+    found = blobs(shift=1.0)
+    weights = judged_weights(found)
+    before = iwcv_score(found)
+    weights.zero_()
+    assert (iwcv_score(found), len(fits)) == (before, 1)
+    judged_weights(blobs(shift=2.0))
+    assert len(fits) == 2
 
 
 def test_iwcv_prefers_the_model_that_is_right_where_the_target_is():
