@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
@@ -68,18 +69,26 @@ def squared_distances(X: Array, Y: Array) -> Array:
     """Squared Euclidean distances between the rows of ``X`` and of ``Y``, shape ``(rows of X, rows of Y)``."""
     middle = Y.mean(axis=0)  # near the data, so that the expansion of the square does not cancel
     X, Y = X - middle, Y - middle
-    distances: Array = X @ Y.T
-    distances *= -2.0
-    distances += np.einsum("ij,ij->i", X, X)[:, None]
-    distances += np.einsum("ij,ij->i", Y, Y)
+    # (-2x, |x|^2, 1) . (y, 1, |y|^2) = |x - y|^2: one product, and no pass over the large matrix to add the squares
+    left = np.column_stack([-2.0 * X, np.einsum("ij,ij->i", X, X), np.ones(len(X))])
+    right = np.column_stack([Y, np.ones(len(Y)), np.einsum("ij,ij->i", Y, Y)])
+    distances: Array = left @ right.T
     return np.maximum(distances, 0.0, out=distances)
+
+
+def gaussian(distances: Array, bandwidth: float, *, out: Array | None = None) -> Array:
+    r"""The kernel :math:`\exp(-\delta/2\sigma^2)` of squared distances :math:`\delta`, written to ``out`` if given."""
+    bandwidth = float(bandwidth)
+    factor = max(-0.5 / bandwidth / bandwidth, -1e300)  # finite, so that it leaves a distance of 0 alone
+    kernel: Array = np.multiply(distances, factor, out=out)
+    torch.from_numpy(kernel).exp_()  # takes half of the time of NumPy's
+    return kernel
 
 
 def gaussian_kernel(X: Array, Y: Array, bandwidth: float) -> Array:
     r"""The kernel matrix :math:`\exp(-\|x-y\|^2/2\sigma^2)`, shape ``(rows of X, rows of Y)``."""
-    kernel = squared_distances(X, Y)
-    kernel *= -0.5 / bandwidth**2
-    return np.exp(kernel, out=kernel)
+    distances = squared_distances(X, Y)
+    return gaussian(distances, bandwidth, out=distances)
 
 
 def mean_distance_bandwidth(source: Array, target: Array) -> float:
