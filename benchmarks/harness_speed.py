@@ -3,7 +3,7 @@
 ``python -m benchmarks.harness_speed office31_mobilenet_v2.npz`` (two processes, some minutes) writes
 ``results/harness_speed.json``: the wall time, and what of it is training, evaluation and the rest. Discriminators are
 256 wide, CDAN's map is randomized with 1024 entries, both domains share a forward pass; validators are the default ones
-at five checkpoints a run.
+at five checkpoints a run. ``gflops`` is the rate of matrix products of one core in the same process, to compare machines by.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.speed.timing import multiply_rate
 from dalib.benchmark import Protocol, benchmark, scenarios, trained
 from dalib.data import office31
 from dalib.methods import cdan, control, dan, dann, deep_coral, dsan, jan, mcc, source_only
@@ -39,6 +40,7 @@ def main() -> None:
         "cdan": trained(cdan, protocol, hidden=256, randomized=1024),
     }
     pairs = scenarios(office31(options.features))
+    load = round(os.getloadavg()[0], 2)
     start = time.perf_counter()
     runs = benchmark(methods, pairs, seeds=3, jobs=options.jobs)
     wall = time.perf_counter() - start
@@ -56,7 +58,8 @@ def main() -> None:
         "protocol": "joint forward, bottleneck 256, five checkpoints; discriminators 256 wide, CDAN randomized to 1024",
         "torch": torch.__version__,
         "machine": platform.machine(),
-        "load_before": round(os.getloadavg()[0], 2),
+        "load_before": load,
+        "gflops": round(multiply_rate() / 1e9, 1),
     }
     RESULT.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
