@@ -1,5 +1,6 @@
 """What all tests and doctests share: one torch thread, seeds, names, hypothesis profiles, the real data folder."""
 
+import importlib
 import importlib.util
 import os
 from pathlib import Path
@@ -25,6 +26,15 @@ if torch.version.cuda is None and importlib.util.find_spec("torchvision") is not
     _SCHEMAS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 torch.set_num_threads(1)  # more threads than free cores are slower than one
+
+
+def pytest_collect_file(file_path):
+    """A file of the library that is collected for its doctests finds its package imported.
+
+    pytest would import the package itself and then the file once more: two copies, whose classes do not pickle.
+    """
+    if file_path.suffix == ".py" and REPOSITORY / "dalib" in file_path.parents:
+        importlib.import_module(".".join(file_path.parent.relative_to(REPOSITORY).parts))
 
 
 def pytest_collection_modifyitems(items):
