@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from dalib.objective import Objective
 from dalib.outputs import Batch, Outputs
 from dalib.schedules import Scheduled
-from dalib.training import FeatureClassifier, PhasedObjective, gradient_step
+from dalib.testing._probing import rise, taught
+from dalib.training import FeatureClassifier, PhasedObjective, gradient_step, separate_forward
 
 _WIDTH, _CLASSES, _STEPS = 6, 3, 8
 
@@ -25,6 +27,8 @@ def check_adversary(recipe: Callable[..., Objective], *, seed: int = 0, **option
     - it returns an ``Objective`` whose terms are finite for batches of unequal size and, in evaluation mode, of one row;
     - the features of target rows receive a gradient, and at least one term's is reversed: along the gradient that the
       features receive from it, its value falls (not asked of objectives with phases);
+    - every network that learns is a part of the model or of the objective, whose parameters the optimizer is given, and
+      some parameter of an objective that has any is trainable;
     - in training every layer of the features, of the head and of the objective's own networks moves;
     - a forward pass moves no schedule, and a training resumed from ``state_dict`` goes on bit for bit.
 
@@ -97,6 +101,9 @@ def _check_reversal(objective: Objective) -> None:
             values: dict[str, Tensor] = objective(*rows).terms
         return values
 
+    def value(name: str, features: list[Tensor]) -> float:
+        return terms(features)[name].item()
+
     slopes, reached = {}, 0.0
     for name, term in terms(leaves).items():
         gradients = (
@@ -106,12 +113,7 @@ def _check_reversal(objective: Objective) -> None:
             continue
         moves = [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, gradients, strict=True)]
         reached += moves[1].abs().sum().item()
-        size = 1e-2 / max(max(move.norm().item() for move in moves), 1e-12)
-        ahead, behind = (
-            terms([x.detach() + sign * size * move for x, move in zip(leaves, moves, strict=True)])[name].item()
-            for sign in (1, -1)
-        )
-        slopes[name] = ahead - behind
+        slopes[name] = rise(functools.partial(value, name), leaves, moves, 1e-2)
     _expect(reached > 0, "the features of target rows must receive a gradient at the end of the ramp, got zero")
     _expect(
         any(slope < 0 for slope in slopes.values()),
@@ -142,6 +144,27 @@ def _check_movement(recipe: Callable[..., Objective], options: dict[str, Any]) -
     for name, layer in whole.named_modules():
         own = [moved[f"{name}.{key}"] for key, p in layer.named_parameters(recurse=False) if p.requires_grad]
         _expect(not own or any(own), f"every layer must move in training, got {name} where it was")
+    _check_ownership(model, objective)
+
+
+def _check_ownership(model: nn.Module, objective: Objective) -> None:
+    """Whoever learns from a loss belongs to the model or the objective; an optimizer is not given anything else."""
+    source, target = _batches()
+    if isinstance(objective, PhasedObjective):
+        losses = [phase.loss(source, target) for phase in objective.phases(model, separate_forward)]
+    else:
+        losses = [objective(*separate_forward(model, source, target)).total]
+    known = {id(parameter) for parameter in (*model.parameters(), *objective.parameters())}
+    strange = [parameter for loss in losses for parameter in taught(loss) if id(parameter) not in known]
+    _expect(
+        not strange,
+        f"every network that learns must be a part of the objective, got a parameter of shape "
+        f"{tuple(strange[0].shape) if strange else ()} that is none; make its module an attribute of the term",
+    )
+    trainable = [parameter.requires_grad for parameter in objective.parameters()]
+    _expect(
+        not trainable or any(trainable), "some parameters of the objective must be trainable, got all of them frozen"
+    )
 
 
 def _check_resumption(recipe: Callable[..., Objective], options: dict[str, Any]) -> None:

@@ -98,6 +98,26 @@ def test_the_maps_ascend_and_the_features_descend():
     torch.testing.assert_close(list(gradients[2:]), ascent)
 
 
+def test_the_maps_start_as_the_identity_and_ascend_with_each_weight_and_bias():
+    """Of a loss that a translation of both domains changes, unlike those of kernels."""
+    sizes = [2, 3]
+
+    def product(source, target, *, source_weights=None, target_weights=None):
+        return sum(
+            (s.square().mean() + 2 * t.sum()) * (k + 1) for k, (s, t) in enumerate(zip(source, target, strict=True))
+        )
+
+    source, target = (tuple(torch.randn(n, d) for d in sizes) for n in (4, 3))
+    loss = AdversarialMapLoss(product, sizes, strength=0.5)
+    value = loss(source, target)
+    torch.testing.assert_close(value, product(source, target))
+    got = torch.autograd.grad(value, [*loss.parameters()])
+    plain = AdversarialMapLoss(product, sizes, strength=-1.0)  # a reversed reversal
+    expected = torch.autograd.grad(plain(source, target), [*plain.parameters()])
+    assert all(g.abs().max() > 0.1 for g in expected)
+    torch.testing.assert_close(list(got), [-0.5 * g for g in expected])
+
+
 def classes_of(rows, classes, data):
     return torch.tensor(data.draw(st.lists(st.integers(0, classes - 1), min_size=rows, max_size=rows)))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dalib import Batch, FeatureClassifier, domain_adversarial_loss, gradient_step
+from dalib import Batch, FeatureClassifier, domain_adversarial_loss, gradient_step, separate_forward
 from dalib.methods import adda
 
 
@@ -109,6 +109,56 @@ def test_repairs_a_translation():
                 accuracies.append((model(moved)[1].argmax(1) == labels).float().mean().item())
     assert accuracies[0] < 0.8
     assert accuracies[1] > 0.9
+
+
+def test_row_weights_of_either_domain_equal_repetition():
+    model, objective, _ = parts(pretraining=0)
+    model.double().eval(), objective.double()
+    source, target = (batch._replace(inputs=batch.inputs.double()) for batch in batches())
+    times = torch.tensor([1, 3, 1, 2, 1, 1, 4]), torch.tensor([2, 1, 1, 4, 1])
+    discriminate, deceive = objective.phases(model, separate_forward)
+
+    def weighted(batch, counts):
+        return batch._replace(weights=counts.double())
+
+    def repeated(batch, counts):
+        labels = None if batch.labels is None else batch.labels.repeat_interleave(counts)
+        return Batch(batch.inputs.repeat_interleave(counts, 0), labels)
+
+    plain = discriminate.loss(source, target)
+    for value, expected in (
+        (discriminate.loss(weighted(source, times[0]), target), discriminate.loss(repeated(source, times[0]), target)),
+        (discriminate.loss(source, weighted(target, times[1])), discriminate.loss(source, repeated(target, times[1]))),
+    ):
+        torch.testing.assert_close(value, expected)
+        assert not torch.isclose(value, plain, rtol=1e-6)
+    value = deceive.loss(source, weighted(target, times[1]))
+    torch.testing.assert_close(value, deceive.loss(source, repeated(target, times[1])))
+    assert not torch.isclose(value, deceive.loss(source, target), rtol=1e-6)
+
+
+def test_the_source_encoder_is_kept_from_save_to_save_and_taken_over_by_a_used_objective():
+    model, objective, optimizer = parts()
+    step = gradient_step(model, objective, optimizer)
+    for _ in range(3):
+        step(*batches())
+    state = copy.deepcopy(objective.state_dict())
+    resumed = parts()[1]
+    resumed.load_state_dict(state)  # saved again before a step has built the encoder
+    saved = [x.get_extra_state()["source_model"] for x in (objective, resumed)]
+    assert saved[0].keys() == saved[1].keys()
+    assert all(torch.equal(saved[1][name], value) for name, value in saved[0].items())
+
+    used = parts()
+    step = gradient_step(*used)
+    for _ in range(2):
+        step(*batches())
+    with torch.no_grad():  # what it has built is another encoder
+        used[1]._source_model[0].backbone.weight.add_(1.0)
+    used[1].load_state_dict(state)
+    used[1].phases(used[0], separate_forward)
+    for name, value in used[1]._source_model[0].state_dict().items():
+        assert torch.equal(value, saved[0][name]), name
 
 
 def test_half_of_the_steps_are_the_first_stage_unless_told_otherwise():

@@ -2,7 +2,17 @@ import pytest
 import torch
 from torch import nn
 
-from dalib import Batch, FeatureClassifier, Outputs, gradient_step, joint_forward, outputs_of, separate_forward
+from dalib import (
+    Batch,
+    FeatureClassifier,
+    Outputs,
+    gradient_step,
+    joint_forward,
+    linear_ramp,
+    outputs_of,
+    separate_forward,
+)
+from dalib.schedules import Scheduled
 from dalib.training import Phase, PhasedObjective
 from dalib.training.phases import below_head, head_of
 
@@ -68,6 +78,41 @@ def test_scheduler_moves_once_a_call():
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
     gradient_step(model, Alternate(), optimizer, scheduler=scheduler)(*batches())
     assert scheduler.last_epoch == 1
+
+
+class LastOverflows(PhasedObjective):
+    """The head steps, then a gradient that no scale saves."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = Scheduled(linear_ramp(10))
+
+    def phases(self, model, forward):
+        return [
+            Phase("finite", lambda s, t: forward(model, s, t)[1].logits.mean(), head_of(model).parameters()),
+            Phase("overflow", lambda s, t: Steep.apply(forward(model, s, t)[1].features).sum(), below_head(model)),
+        ]
+
+
+class Steep(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * float("inf")
+
+
+def test_a_step_counts_if_any_phase_moved():
+    model, objective = classifier(), LastOverflows()
+    backbone, head = model.backbone.weight.detach().clone(), model.head.weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    step = gradient_step(model, objective, optimizer, scaler=torch.amp.GradScaler("cpu", init_scale=8.0))
+    step(*batches())
+    assert torch.equal(model.backbone.weight, backbone)
+    assert not torch.equal(model.head.weight, head)
+    assert objective.weight.step == 1
 
 
 @pytest.mark.parametrize("forward", [separate_forward, joint_forward])

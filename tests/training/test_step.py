@@ -203,6 +203,18 @@ def test_a_step_that_the_scaler_skips_moves_no_schedule():
     assert optimizer.param_groups[0]["lr"] == 0.05
 
 
+def test_clipping_sees_gradients_without_the_scale():
+    model = classifier().double()
+    before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    objective = Objective(classification=source_cross_entropy)
+    step = gradient_step(model, objective, optimizer, clip_norm=1e-3, scaler=scaler)
+    step(*(batch._replace(inputs=batch.inputs.double()) for batch in batches()))
+    moved = nn.utils.parameters_to_vector(model.parameters()).detach() - before
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3)  # a clipped scaled gradient moves a 1024th of that
+
+
 def test_gradients_that_were_there_before_do_not_enter():
     losses, parameters = [], []
     for stale in (False, True):
