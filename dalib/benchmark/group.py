@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dalib.benchmark.kinds import KINDS
+from dalib.benchmark.kinds import KINDS, WORDS, Words
 from dalib.benchmark.record import Run
 from dalib.benchmark.select import LAST, select
 
@@ -19,7 +19,7 @@ _MODES = ("source", "", "joint", "separate")
 
 @dataclass(frozen=True)
 class Cell:
-    """Accuracies, or harmonic means of two, of one cell of a table, in percent: one number a seed.
+    """What a table shows of a method on a pair, in percent: one number a seed.
 
     Args:
         values: By seed.
@@ -89,9 +89,19 @@ class Group:
         return self.runs[0].kind
 
     @property
+    def title(self) -> str:
+        """Name of the data set, and of the kind of its scenarios if they are not closed: ``"office31, open-set"``."""
+        return self.runs[0].title
+
+    @property
     def headline(self) -> str:
-        """The number of a checkpoint that the tables show: ``"accuracy"`` or ``"harmonic"``."""
+        """The number of a checkpoint that the tables show: ``"accuracy"``, ``"class_accuracy"`` or ``"harmonic"``."""
         return self.runs[0].headline
+
+    @property
+    def words(self) -> Words:
+        """What that number is called."""
+        return WORDS[self.headline]
 
     def cell(self, row: tuple[str, str], pair: str, by: str = LAST) -> Cell:
         """The headline of a row on a pair, by seed, at the checkpoint that ``by`` picks."""

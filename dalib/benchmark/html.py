@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dalib.benchmark.group import Group
+from dalib.benchmark.kinds import ROLES
 from dalib.benchmark.parts import PARTS, made_parts
 from dalib.benchmark.record import Run
 
@@ -62,11 +63,11 @@ def page(chapters: Sequence[tuple[Group, Sequence[Picture]]], *, damaged: Sequen
         >>> pair = scenarios(arrays({"amazon": (x, y), "webcam": (2 * x, y)}, name="<office>"))
         >>> (group,) = groups(benchmark({"source_only": trained(source_only, Protocol(steps=30))}, pair, seeds=1))
         >>> text = page([(group, [])])
-        >>> "<h2>&lt;office&gt;</h2>" in text, "http" in text
+        >>> "&lt;office&gt;</h2>" in text, "http" in text
         (True, False)
     """
     runs = [run for group, _ in chapters for run in group.runs]
-    names = [group.runs[0].dataset or "Benchmark" for group, _ in chapters]
+    names = [group.title for group, _ in chapters]
     head = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
@@ -78,19 +79,21 @@ def page(chapters: Sequence[tuple[Group, Sequence[Picture]]], *, damaged: Sequen
     ]
     if damaged:
         head.append(f"<ul class='notes'>{''.join(f'<li>{_text(sentence)}</li>' for sentence in damaged)}</ul>")
+    if len(names) > 1:
+        links = (f"<a href='#{number}'>{_text(name)}</a>" for number, name in enumerate(names, start=1))
+        head.append(f"<nav>{' '.join(links)}</nav>")
     body = [
         line
-        for (group, pictures), name in zip(chapters, names, strict=True)
-        for line in _chapter(group, pictures, name)
+        for number, ((group, pictures), name) in enumerate(zip(chapters, names, strict=True), start=1)
+        for line in (f"<h2 id='{number}'>{_text(name)}</h2>", *_chapter(group, pictures))
     ]
     return "\n".join([*head, *body, "</body></html>"]) + "\n"
 
 
-def _chapter(group: Group, pictures: Sequence[Picture], name: str) -> list[str]:
-    lines = [f"<h2>{_text(name)}</h2>"]
+def _chapter(group: Group, pictures: Sequence[Picture]) -> list[str]:
     made, notes = made_parts(group, tuple(PARTS))
     shown = {picture.name.split(".")[0].split("-")[0]: picture for picture in pictures}
-    lines += _figure(shown.pop("accuracy", None))
+    lines = _figure(shown.pop("accuracy", None))
     for part in made:
         lines += [f"<p>{_text(part.caption)}</p>", _table(part.cells)]
     lines.append(f"<div class='notes'>{''.join(f'<p>{_text(note)}</p>' for note in notes)}</div>")
@@ -120,7 +123,8 @@ def _facts(group: Group) -> str:
     rows = [
         (f"protocol: {name}", [entry.get(name) for entry in protocols if name in entry]) for name in _names(protocols)
     ]
-    rows += [(f"data: {name}", [run.data.get(name) for run in runs]) for name in ("classes",)]
+    rows.append(("data: classes", [run.data.get("classes") for run in runs]))
+    rows += [(f"data: {role}", [", ".join(own)]) for role, own in zip(ROLES, runs[0].roles, strict=True) if own]
     rows += [(f"data: {pair}", _data(runs, pair)) for pair in group.pairs]
     rows.append(("source rows held out", [run.split.get("holdout", 0.0) for run in runs]))
     rows.append(("seeds", [run.seed for run in runs]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 CLOSED, PARTIAL, OPEN, UNIVERSAL = "closed", "partial", "open", "universal"
 
@@ -26,7 +27,33 @@ HEADLINES: Mapping[str, str] = MappingProxyType(
 """For each kind the number of a checkpoint that tables show and the oracle picks by.
 
 Where there are unknown rows, accuracy would reward a method that rejects nothing, or everything: the harmonic mean of the
-accuracies on known and unknown rows does not."""
+accuracies on known and unknown rows does not. Data sets that are reported by the mean accuracy of their classes have
+``"class_accuracy"`` in the place of ``"accuracy"``."""
+
+
+class Words(NamedTuple):
+    """What tables and pictures call a headline."""
+
+    noun: str
+    """In a sentence: "the oracle's ..."."""
+    measured: str
+    """On an axis: "... in percent"."""
+    explained: str = ""
+    """A sentence for those who do not know it."""
+
+
+WORDS: Mapping[str, Words] = MappingProxyType(
+    {
+        "accuracy": Words("accuracy", "target accuracy"),
+        "class_accuracy": Words(
+            "class accuracy",
+            "class accuracy on the target",
+            "class accuracy: mean of the accuracies of the classes",
+        ),
+        "harmonic": Words("HOS", "HOS", "HOS: harmonic mean of the accuracies on known and unknown rows"),
+    }
+)
+"""For each headline its words."""
 
 
 def kind(source_private: tuple[str, ...], unknown: tuple[str, ...]) -> str:

@@ -9,7 +9,6 @@ from types import MappingProxyType
 
 from dalib.benchmark.group import MARK, Cell, Group
 from dalib.benchmark.judge import REJECTION, SWEEP
-from dalib.benchmark.kinds import CLOSED, OPEN
 from dalib.benchmark.record import Run
 from dalib.benchmark.select import shown_rules
 from dalib.benchmark.statistics import Comparison, comparisons, validator_quality
@@ -35,7 +34,7 @@ class Part:
 
 def accuracy_part(group: Group) -> Part:
     """Methods x pairs at the last checkpoint; with unknown classes the two accuracies of the harmonic mean beside it."""
-    parts = {} if group.headline == "accuracy" else {"OS*": "known", "UNK": "unknown"}
+    parts = {"OS*": "known", "UNK": "unknown"} if group.headline == "harmonic" else {}
     cells = [["method", *group.pairs, "Avg", *parts]]
     cells += [
         [
@@ -46,19 +45,22 @@ def accuracy_part(group: Group) -> Part:
         ]
         for row in group.rows
     ]
-    notes = (
+    return Part(_title(group), cells, _rejection_notes(group) if parts else ())
+
+
+def _rejection_notes(group: Group) -> tuple[str, str]:
+    return (
         "HOS: harmonic mean of OS* (accuracy on known rows, mean over their classes) and UNK (share of the unknown rows "
         "that are rejected); OS* and UNK are averages over the pairs.",
         f"{_listed(group, swept=True)}: rows whose largest probability is below {REJECTION} are rejected; "
         f"{_listed(group, swept=False)}: by the method's own rule.",
     )
-    return Part(_title(group), cells, notes if parts else ())
 
 
 def sweep_part(group: Group) -> Part:
     """Methods without a rule of their own x thresholds of rejection; the others beside them."""
     cells = [["method", "own rule", *THRESHOLDS, "best"]]
-    if group.headline != "accuracy":
+    if group.headline == "harmonic":
         cells += [[group.label(row), *_swept(group, row)] for row in group.rows]
     caption = (
         "Average HOS in percent at the last checkpoint, by the probability below which a row is rejected. The tables above "
@@ -163,9 +165,9 @@ def validators_part(group: Group) -> Part:
         )
     count = qualities[0].runs if qualities else 0
     caption = (
-        "How well validators pick: oracle's accuracy minus that of the picked checkpoint in percentage points, within a run "
-        f"(mean and worst of {count}) and over all runs of a pair (mean); correlation of score and accuracy over all "
-        "checkpoints of a pair."
+        f"How well validators pick: oracle's {group.words.noun} minus that of the picked checkpoint in percentage points, "
+        f"within a run (mean and worst of {count}) and over all runs of a pair (mean); correlation of score and "
+        f"{group.words.noun} over all checkpoints of a pair."
     )
     notes = (
         "regret over runs: one checkpoint is picked among those of all methods and seeds, the worst one among equal scores.",
@@ -182,7 +184,8 @@ def validators_by_method_part(group: Group) -> Part:
     for row in rows:
         found = {quality.rule: quality.correlation for quality in validator_quality(group, row)}
         cells.append([group.label(row), *(_correlation(found.get(rule)) for rule in scored)])
-    return Part("Weighted Spearman correlation of score and accuracy over the checkpoints of one method alone.", cells)
+    caption = f"Weighted Spearman correlation of score and {group.words.noun} over the checkpoints of one method alone."
+    return Part(caption, cells)
 
 
 PARTS: Mapping[str, Callable[[Group], Part]] = MappingProxyType(
@@ -235,11 +238,9 @@ def _title(group: Group) -> str:
     unseen = float(run.split.get("target_test", 0.0))
     shown += [f"inductive: on the {100 * unseen:g} % of the target rows that no method saw"] if unseen else []
     about = f" ({', '.join(shown)})" if shown else ""
-    kind = "" if run.kind == CLOSED else f", {run.kind}{'-set' if run.kind == OPEN else ''}"
-    number = "target accuracy" if run.headline == "accuracy" else "HOS"
-    return f"{run.dataset or 'Benchmark'}{kind}{about}: {number} in percent at the last checkpoint, " + (
-        f"mean ± standard deviation over {seeds} seeds." if seeds > 1 else "one seed."
-    )
+    over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    explained = f" ({group.words.explained})" if group.headline == "class_accuracy" else ""
+    return f"{group.title}{about}: {group.words.measured} in percent at the last checkpoint, {over}{explained}."
 
 
 def _name(rule: str) -> str:

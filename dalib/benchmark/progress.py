@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from dalib.benchmark.engine import Progress
+from dalib.benchmark.kinds import WORDS
 
 Show = Callable[[Progress], None]
 
@@ -47,7 +48,7 @@ def _line(progress: Progress) -> str:
         return f"{served} run{'s are' if served > 1 else ' is'} finished already" if served else ""
     run = progress.run
     accuracy, seconds = 100 * run.checkpoints[-1][run.headline], sum(run.seconds.values())
-    named = "" if run.headline == "accuracy" else " HOS"
+    named = "" if run.headline == "accuracy" else f" {WORDS[run.headline].noun}"
     mode = f" ({run.mode})" if run.mode in ("joint", "separate") else ""
     done = f"{run.scenario} {run.method}{mode} seed {run.seed}: {accuracy:.1f} %{named} in {duration(seconds)}"
     return done if not progress.left else f"{done}; {duration(progress.left)} left"

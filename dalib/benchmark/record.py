@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dalib.benchmark import identity
-from dalib.benchmark.kinds import CLOSED, HEADLINES, ROLES
+from dalib.benchmark.kinds import CLOSED, HEADLINES, OPEN, ROLES
 
 SCHEMA = 1
 """Version of the record's fields; it is raised when their meaning changes."""
@@ -86,14 +86,23 @@ class Run:
         return str(self.data.get("kind", CLOSED))
 
     @property
+    def title(self) -> str:
+        """Name of the data set, and of the kind of the scenario if it is not closed: ``"office31, open-set"``."""
+        kind = {CLOSED: "", OPEN: ", open-set"}.get(self.kind, f", {self.kind}")
+        return f"{self.dataset or 'Benchmark'}{kind}"
+
+    @property
     def roles(self) -> tuple[tuple[str, ...], ...]:
         """Classes that are shared, private to the source, and unknown; empty for a closed scenario."""
         return tuple(tuple(self.data.get(role, ())) for role in ROLES)
 
     @property
     def headline(self) -> str:
-        """The number of a checkpoint that tables show: ``"accuracy"``, or ``"harmonic"`` with unknown classes."""
-        return HEADLINES[self.kind]
+        """The number of a checkpoint that tables show: ``"harmonic"`` with unknown classes, else ``"accuracy"``.
+
+        ``"class_accuracy"`` in the place of the latter for data sets that are reported by it.
+        """
+        return str(self.data.get("headline", HEADLINES[self.kind]))
 
     def save(self, folder: Path) -> Path:
         """Write the record into ``folder``: whole under another name first, then renamed into place."""

@@ -17,7 +17,7 @@ from dalib.benchmark.pictures.distance import distance_figure
 from dalib.benchmark.pictures.features import EMBEDDINGS, features_figure
 from dalib.benchmark.pictures.ranks import ranks_figure
 from dalib.benchmark.pictures.regret import regret_figure
-from dalib.benchmark.pictures.stored import stored_runs
+from dalib.benchmark.pictures.stored import check_pair, stored_runs
 from dalib.benchmark.record import Run, write_whole
 
 _DPI = 130
@@ -70,6 +70,8 @@ def report(
         raise ValueError(f"embedding must be one of {', '.join(EMBEDDINGS)}, got {embedding!r}")
     target = folder / "report"
     found = groups(runs)
+    if pair is not None:
+        check_pair(found, folder, pair)
     paths: list[Path] = []
     chapters: list[tuple[Group, list[Picture]]] = []
     with mpl.rc_context({"svg.hashsalt": "dalib", "svg.fonttype": "none"}):  # the same file for the same records
@@ -90,12 +92,13 @@ def report(
 def _figures(group: Group, folder: Path, pair: str | None, embedding: str) -> Iterator[tuple[str, str, Any]]:
     """Name of the file, heading and figure of each picture that the records allow."""
     stored = stored_runs(group, folder, pair)
+    noun = group.words.noun[0].upper() + group.words.noun[1:]
     made = (
-        ("accuracy", "Accuracy by pair", accuracy_figure(group)),
+        ("accuracy", f"{noun} by pair", accuracy_figure(group)),
         ("ranks", "Average ranks", ranks_figure(group)),
         ("curves", "Along the training", curves_figure(group)),
         ("regret", "Which validator picks well", regret_figure(group)),
-        ("distance", "Distance of the domains and accuracy", distance_figure(group)),
+        ("distance", f"Distance of the domains and {group.words.noun}", distance_figure(group)),
         ("features", "Features before and after adaptation", features_figure(stored, embedding)),
         ("confusion", "What is taken for what", confusion_figure(stored)),
         ("cost", "Time and memory", cost_figure(group)),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dalib.benchmark import groups
+from dalib.benchmark.html import page
 from dalib.benchmark.pictures.accuracy import accuracy_figure
 from dalib.benchmark.pictures.confusion import confusion_counts, confusion_figure
 from dalib.benchmark.pictures.cost import cost_figure
@@ -16,7 +17,7 @@ from dalib.benchmark.pictures.distance import distance_figure
 from dalib.benchmark.pictures.features import features_figure
 from dalib.benchmark.pictures.ranks import ranks_figure
 from dalib.benchmark.pictures.regret import regret_figure
-from dalib.benchmark.pictures.stored import stored_runs
+from dalib.benchmark.pictures.stored import check_pair, stored_runs
 from dalib.benchmark.report import report
 from tests.benchmark.records import made_record
 
@@ -41,11 +42,11 @@ def words(figure):
     return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
 
 
-def store(folder, run, predictions=(0, 1, 1, 0), labels=(0, 0, 1, 1)):
+def store(folder, run, predictions=(0, 1, 1, 0), labels=(0, 0, 1, 1), classes=("back_pack", "mug")):
     (folder / "features").mkdir(exist_ok=True)
     rows = np.random.default_rng(0).standard_normal((8, 3))
     content = {"source": rows, "target": rows[:4] + 1, "source_labels": np.arange(8) % 2, "target_labels": labels}
-    content |= {"classes": np.array(["back_pack", "mug"])}
+    content |= {"classes": np.array(classes)}
     if predictions is not None:
         content |= {"labels": np.array(labels), "predictions": np.array(predictions)}
     np.savez(folder / "features" / f"{run.stem}.npz", **content)
@@ -132,7 +133,7 @@ def test_features_before_and_after(tmp_path):
     shown = words(features_figure(stored, "pca"))
     assert "before adaptation: source_only\ntarget accuracy: 45.0 %" in shown
     assert {"source", "target", "back pack", "mug", "by domain"} <= set(shown)
-    assert "office A-W: features of the last checkpoint (principal components, each panel by itself)" in shown
+    assert "office, A-W: features of the last checkpoint (principal components, each panel by itself)" in shown
     assert features_figure({}) is None
 
 
@@ -199,6 +200,59 @@ def test_the_page_holds_everything_and_needs_no_network(tmp_path):
     report(runs[:1], tmp_path / "other", embedding="pca")
     report(runs, tmp_path, embedding="pca")
     assert again.read_bytes() == before
+
+
+def open_runs():
+    """source_only and osbp on an open-set problem: class "mug" is shared, all else is unknown."""
+    made = [made_record("source_only", mode="source"), made_record("osbp", accuracies=(0.1, 0.1, 0.3))]
+    for run in made:
+        run.data.update(kind="open", shared=["back_pack", "mug"], source_private=[], unknown=["pen", "ruler"])
+        for checkpoint in run.checkpoints:
+            checkpoint.update(harmonic=checkpoint["accuracy"] + 0.1, known=0.9, unknown=0.1)
+    return made
+
+
+def test_pictures_of_unknown_classes_show_the_harmonic_mean(tmp_path):
+    group = group_of(open_runs())
+    for figure in (accuracy_figure(group), curves_figure(group), regret_figure(group), distance_figure(group)):
+        shown = words(figure)
+        assert any("office, open-set" in text for text in shown)
+        assert any("HOS: harmonic mean of the accuracies on known and unknown rows" in text for text in shown)
+        assert not [text for text in shown if "accuracy" in text and "source" not in text]
+    assert {"70.0", "40.0", "HOS in percent"} <= set(words(accuracy_figure(group)))
+    assert "oracle's HOS minus that of the picked checkpoint, percentage points" in words(regret_figure(group))
+    curve = next(axes for axes in curves_figure(group).axes if axes.get_title() == "osbp").get_lines()[0]
+    assert list(curve.get_ydata()) == pytest.approx([20, 20, 40])
+
+
+def test_unknown_rows_are_one_class_in_pictures(tmp_path):
+    runs = open_runs()
+    for run in runs:
+        store(tmp_path, run, predictions=(0, 0, 2, 1), labels=(0, 0, 2, 2), classes=("back_pack", "mug", "unknown"))
+    stored = stored_runs(group_of(runs), tmp_path, None)
+    shown = words(features_figure(stored, "pca"))
+    assert "osbp\nHOS: 40.0 %" in shown
+    assert {"back pack", "unknown"} <= set(shown)
+    assert "mug" not in shown  # no target row is of it
+    shown = words(confusion_figure(stored))
+    assert "osbp\nright: 100.0 % of a known class, 50.0 % of the unknown" in shown
+    assert any("unknown → mug: 1 of 2" in text for text in shown)
+    assert any("in brackets: classes that the target has not" in text for text in shown)
+    assert "(mug)" in shown
+
+
+def test_a_folder_with_several_kinds_has_a_chapter_for_each(tmp_path):
+    runs = [*some_runs(), *open_runs()]
+    store(tmp_path, runs[0])
+    found = groups(runs)
+    text = page([(group, []) for group in found])
+    assert "<nav><a href='#1'>office</a> <a href='#2'>office, open-set</a></nav>" in text
+    assert "<h2 id='2'>office, open-set</h2>" in text
+    assert "<td>data: unknown</td><td>pen, ruler</td>" in text
+    assert "oracle&#x27;s accuracy minus" in text
+    assert "oracle&#x27;s HOS minus" in text
+    check_pair(found, tmp_path, "A-W")  # stored of one kind alone
+    assert [len(stored_runs(group, tmp_path, "A-W")) for group in found] == [1, 0]
 
 
 def test_wrong_calls(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Target accuracies as a heat map."""
+"""Target accuracies, or what a table shows in their place, as a heat map."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dalib.benchmark.group import Group
-from dalib.benchmark.pictures.style import measured
+from dalib.benchmark.pictures.style import explained
 
 
 def accuracy_figure(group: Group) -> Any:
@@ -35,10 +35,10 @@ def accuracy_figure(group: Group) -> Any:
     axes.set_yticks(range(len(rows)), [group.label(row) for row in rows])
     axes.axvline(len(columns) - 1.5, color="w", linewidth=2)
     axes.tick_params(length=0)
-    figure.colorbar(image, label=f"{measured(group.runs[0])} in percent", shrink=0.9)
+    figure.colorbar(image, label=f"{group.words.measured} in percent", shrink=0.9)
     seeds = len({run.seed for run in group.runs})
     over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
-    axes.set_title(f"{group.runs[0].dataset}: last checkpoint, {over}", fontsize=10, loc="left")
+    axes.set_title(f"{group.title}: last checkpoint, {over}{explained(group.words)}", fontsize=10, loc="left")
     if any(group.supervised(row) for row in rows):
         axes.set_xlabel("† trained on target labels", fontsize=8, loc="left")
     return figure

@@ -38,7 +38,7 @@ def cost_figure(group: Group) -> Any:
     panels[0].invert_yaxis()
     panels[0].margins(x=0.12)
     panels[0].set_xlabel("seconds a run", fontsize=8)
-    title(panels[0], f"{group.runs[0].dataset}: seconds a run, mean of pairs and seeds")
+    title(panels[0], f"{group.title}: seconds a run, mean of pairs and seeds")
     if recorded:
         _memory(panels[1], [memory[row] for row in group.rows])
     for axes in panels:

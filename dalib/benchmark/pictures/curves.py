@@ -7,7 +7,7 @@ import statistics
 from typing import Any
 
 from dalib.benchmark.group import Group
-from dalib.benchmark.pictures.style import COLOURS, LINES, MARKERS, adapted_rows, averaged, measured, percent, quiet
+from dalib.benchmark.pictures.style import COLOURS, LINES, MARKERS, adapted_rows, averaged, explained, percent, quiet
 from dalib.benchmark.select import LAST, ORACLE, rules, shown_rules
 
 _MOST_SCORES = 5
@@ -15,7 +15,7 @@ _COLUMNS = 4
 
 
 def curves_figure(group: Group) -> Any | None:
-    """One panel a method: target accuracy and validator scores by step, means over pairs and seeds.
+    """One panel a method: what tables show and validator scores by step, means over pairs and seeds.
 
     A score is drawn from its lowest to its highest mean in any panel, so that panels can be compared. Nothing is drawn
     where no run has two checkpoints.
@@ -45,13 +45,13 @@ def curves_figure(group: Group) -> Any | None:
             axes.set_xlabel("step", fontsize=8)
     handles = [line for axes in (panels.flat[0], seconds[0]) for line in axes.get_lines()]
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * columns), fontsize=8, frameon=False
+        handles=handles, loc="outside lower center", ncols=min(len(handles), 2 * columns), fontsize=8, frameon=False
     )
-    figure.supylabel(f"{measured(group.runs[0])} in percent", fontsize=9)
+    figure.supylabel(f"{group.words.measured} in percent", fontsize=9)
     left_out = f" ({len(shown)} of {len(scored)} validators)" if len(shown) < len(scored) else ""
     figure.suptitle(
-        f"{group.runs[0].dataset}: accuracy and validator scores along the training{left_out}\n"
-        f"{averaged(group)}; right axis: each score from its lowest (0) to its highest (1)",
+        f"{group.title}: {group.words.noun} and validator scores along the training{left_out}\n"
+        f"{averaged(group)}; right axis: each score from its lowest (0) to its highest (1){explained(group.words)}",
         fontsize=10,
     )
     return figure
@@ -66,7 +66,7 @@ def _panel(group: Group, row: tuple[str, str], axes: Any, shown: list[str], rang
         linewidth=2,
         marker="o",
         markersize=4,
-        label=measured(group.runs[0]),
+        label=group.words.measured,
     )
     axes.set_title(group.label(row), fontsize=9)
     quiet(axes)
@@ -90,7 +90,7 @@ def _panel(group: Group, row: tuple[str, str], axes: Any, shown: list[str], rang
 
 
 def _means(group: Group, row: tuple[str, str], score: str | None) -> dict[int, float]:
-    """By step, the mean of a score, or of the accuracy in percent, over all runs of a row that have it."""
+    """By step, the mean of a score, or of what tables show in percent, over all runs of a row that have it."""
     values: dict[int, list[float]] = {}
     for run in group.runs:
         if (run.method, run.mode) == row:

@@ -11,7 +11,7 @@ from dalib.benchmark.pictures.style import (
     MODE_MARKERS,
     adapted_rows,
     averaged,
-    measured,
+    explained,
     named_points,
     percent,
     quiet,
@@ -19,10 +19,9 @@ from dalib.benchmark.pictures.style import (
 )
 
 _UNITS = {
-    "mmd": "squared maximum mean discrepancy (Gaussian kernels)",
+    "mmd": "maximum mean discrepancy (Gaussian kernels)",
     "coral": "CORAL distance of covariances",
-    "a_distance": "proxy A-distance",
-    "proxy_a_distance": "proxy A-distance",
+    "proxy_a": "proxy A-distance",
 }
 
 
@@ -47,16 +46,19 @@ def distance_figure(group: Group) -> Any | None:
         if len(values) > 2 and len({d for d, _ in values}) > 1 and len({a for _, a in values}) > 1:
             rho = float(spearmanr([d for d, _ in values], [a for _, a in values]).statistic)
             axes.set_xlabel(
-                f"distance of the domains' features (rank correlation with the accuracy: {rho:+.2f})", fontsize=8
+                f"distance of the domains' features (rank correlation with the {group.words.noun}: {rho:+.2f})",
+                fontsize=8,
             )
         else:
             axes.set_xlabel("distance of the domains' features", fontsize=8)
-        axes.set_ylabel(f"{measured(group.runs[0])} in percent", fontsize=8)
+        axes.set_ylabel(f"{group.words.measured} in percent", fontsize=8)
         axes.margins(0.15)
         quiet(axes)
     _legend(figure, {row[1] for name in shown for row in points[name]})
     figure.suptitle(
-        f"{group.runs[0].dataset}: closer domains, better accuracy? Last checkpoint, {averaged(group)}", fontsize=10
+        f"{group.title}: closer domains, better {group.words.noun}? Last checkpoint, {averaged(group)}"
+        f"{explained(group.words)}",
+        fontsize=10,
     )
     figure.draw_without_rendering()  # lays it out: where a name fits depends on it
     for axes, name in zip(figure.axes, shown, strict=True):

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dalib.benchmark.kinds import WORDS
 from dalib.benchmark.pictures.stored import Stored
-from dalib.benchmark.pictures.style import measured, percent
+from dalib.benchmark.pictures.style import explained, percent
 
 EMBEDDINGS = ("tsne", "pca", "umap")
 """Ways of laying features in the plane."""
@@ -32,6 +33,7 @@ def features_figure(shown: Stored, embedding: str = "tsne") -> Any | None:
     if not shown:
         return None
     run = next(iter(shown.values()))[0]
+    words = WORDS[run.headline]
     figure = Figure(figsize=(3.4 * len(shown), 6.8), layout="constrained")
     axes = figure.subplots(2, len(shown), squeeze=False)
     for column, (label, (one, features)) in enumerate(shown.items()):
@@ -39,9 +41,9 @@ def features_figure(shown: Stored, embedding: str = "tsne") -> Any | None:
         source, target = places[: len(features["source"])], places[len(features["source"]) :]
         right = percent(one, one.checkpoints[-1])
         before = "before adaptation: " if label == "source_only" else ""
-        axes[0, column].set_title(f"{before}{label}\n{measured(one)}: {right:.1f} %", fontsize=10)
+        axes[0, column].set_title(f"{before}{label}\n{words.measured}: {right:.1f} %", fontsize=10)
         _domains(axes[0, column], source, target)
-        _classes(axes[1, column], source, target, features)
+        _classes(axes[1, column], source, target, features, bool(run.data.get("unknown")))
     axes[0, 0].set_ylabel("by domain", fontsize=10)
     axes[1, 0].set_ylabel("the same, some target classes", fontsize=10)
     for axis in axes.flat:
@@ -51,7 +53,8 @@ def features_figure(shown: Stored, embedding: str = "tsne") -> Any | None:
     names = [name for axis in axes[:, 0] for name in axis.get_legend_handles_labels()[1]]
     figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 2 + 2 * len(shown)), fontsize=8)
     figure.suptitle(
-        f"{run.dataset} {run.scenario}: features of the last checkpoint ({_TITLES[embedding]}, each panel by itself)",
+        f"{run.title}, {run.scenario}: features of the last checkpoint ({_TITLES[embedding]}, each panel by itself)"
+        f"{explained(words)}",
         fontsize=11,
     )
     return figure
@@ -83,13 +86,19 @@ def _domains(axis: Any, source: NDArray[Any], target: NDArray[Any]) -> None:
     axis.scatter(*target.T, s=14, marker="x", color="#D55E00", linewidths=0.8, label="target")
 
 
-def _classes(axis: Any, source: NDArray[Any], target: NDArray[Any], features: dict[str, NDArray[Any]]) -> None:
+def _classes(
+    axis: Any, source: NDArray[Any], target: NDArray[Any], features: dict[str, NDArray[Any]], unknown: bool
+) -> None:
+    """The most frequent classes of the target, and if there are rows of unknown ones, which are all the last, those."""
     import matplotlib as mpl
 
     labels = features["target_labels"].astype(int)
-    common = np.argsort(-np.bincount(labels), kind="stable")[: len(_MARKERS)]
+    rejected = len(features["classes"]) - 1 if unknown else -1
+    common = np.argsort(-np.bincount(labels[labels != rejected]), kind="stable")[: len(_MARKERS)]
     axis.scatter(*source.T, s=4, color="0.88")
-    axis.scatter(*target[~np.isin(labels, common)].T, s=6, color="0.7")
+    axis.scatter(*target[~np.isin(labels, [*common, rejected])].T, s=6, color="0.7")
+    if unknown:
+        axis.scatter(*target[labels == rejected].T, s=16, marker="x", color="k", linewidths=0.7, label="unknown")
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.92, len(common)))
     for label, marker, colour in zip(common, _MARKERS, colours, strict=False):
         rows = target[labels == label]

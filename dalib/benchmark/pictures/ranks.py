@@ -37,7 +37,7 @@ def ranks_figure(group: Group) -> Any | None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_xlabel(f"average rank over {found.pairs} pairs (1 is best)", fontsize=8)
     axes.set_title(
-        f"{group.runs[0].dataset}: bars join methods that do not differ (Nemenyi, 5 %; critical difference "
+        f"{group.title}: bars join methods that do not differ (Nemenyi, 5 %; critical difference "
         f"{found.critical_difference:.2f}, Friedman p {found.p:.2g})",
         fontsize=9,
         loc="left",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dalib.benchmark.group import Group
-from dalib.benchmark.pictures.style import COLOURS, HATCHES, quiet, title
+from dalib.benchmark.pictures.style import COLOURS, HATCHES, explained, quiet, title
 from dalib.benchmark.select import LAST
 from dalib.benchmark.statistics import ValidatorQuality, validator_quality
 
@@ -20,19 +20,20 @@ def regret_figure(group: Group) -> Any | None:
         return None
     figure = Figure(figsize=(9.6, 1.9 + 0.5 * len(qualities)), layout="constrained")
     losses, correlations = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    _losses(losses, qualities)
-    _correlations(correlations, qualities)
+    _losses(losses, qualities, group.words.noun)
+    _correlations(correlations, qualities, group.words.noun)
     losses.set_yticks(range(len(qualities)), [quality.rule.replace("_", " ") for quality in qualities])
-    losses.invert_yaxis()
+    losses.set_ylim(len(qualities) - 0.4, -0.6)
     figure.legend(loc="outside lower center", ncols=5, fontsize=8, frameon=False)
     figure.suptitle(
-        f"{group.runs[0].dataset}: which validator picks well ({qualities[0].runs} runs, {len(group.pairs)} pairs)",
+        f"{group.title}: which validator picks well ({qualities[0].runs} runs, {len(group.pairs)} "
+        f"pair{'s' if len(group.pairs) > 1 else ''}){explained(group.words)}",
         fontsize=11,
     )
     return figure
 
 
-def _losses(axes: Any, qualities: list[ValidatorQuality]) -> None:
+def _losses(axes: Any, qualities: list[ValidatorQuality], noun: str) -> None:
     _bars(axes, 0, "within a run, mean", [quality.regret for quality in qualities])
     _bars(axes, 1, "over all runs of a pair, mean", [quality.overall_regret for quality in qualities])
     worst = [quality.worst for quality in qualities]
@@ -40,7 +41,7 @@ def _losses(axes: Any, qualities: list[ValidatorQuality]) -> None:
     axes.plot(worst, places, "ko", markersize=4, label="worst run")
     axes.margins(x=0.1)
     axes.set_xlim(left=0)
-    axes.set_xlabel("oracle's accuracy minus that of the picked checkpoint, percentage points", fontsize=8)
+    axes.set_xlabel(f"oracle's {noun} minus that of the picked checkpoint, percentage points", fontsize=8)
     title(axes, "Regret (0 is best)")
     quiet(axes)
 
@@ -54,7 +55,7 @@ def _bars(axes: Any, number: int, label: str, values: Sequence[float | None]) ->
         axes.annotate(text, (value or 0.0, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
 
 
-def _correlations(axes: Any, qualities: list[ValidatorQuality]) -> None:
+def _correlations(axes: Any, qualities: list[ValidatorQuality], noun: str) -> None:
     for place, quality in enumerate(qualities):
         if quality.correlation is None:
             text = "has no score" if quality.rule == LAST else "not defined"
@@ -75,6 +76,6 @@ def _correlations(axes: Any, qualities: list[ValidatorQuality]) -> None:
         axes.annotate(text, where, (0, 8), textcoords="offset points", ha="center", fontsize=8)
     axes.axvline(0, color="0.6", linewidth=0.8)
     axes.set_xlim(-1.05, 1.05)
-    axes.set_xlabel("of score and accuracy, all checkpoints of a pair", fontsize=8)
+    axes.set_xlabel(f"of score and {noun}, all checkpoints of a pair", fontsize=8)
     title(axes, "Weighted Spearman (1 is best)")
     quiet(axes)

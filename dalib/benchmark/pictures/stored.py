@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +26,28 @@ def stored_runs(group: Group, folder: Path, pair: str | None) -> Stored:
         group: Records of one table.
         folder: Folder of the records.
         pair: Scenario to show. Default: the first with two methods.
-
-    Raises:
-        ValueError: If nothing is stored of the pair.
     """
-    stored: dict[str, Stored] = {}
-    for run in sorted(group.runs, key=lambda run: (run.scenario, run.seed)):
-        features = None if run.supervised else load_features(folder, run.stem)
-        if features is not None:
-            stored.setdefault(run.scenario, {}).setdefault(group.label((run.method, run.mode)), (run, features))
-    if pair is not None and pair not in stored:
-        raise ValueError(f"--pair must have stored features, got {pair!r}; there are: {', '.join(stored) or 'none'}")
-    candidates = [stored[pair]] if pair is not None else list(stored.values())
-    for methods in candidates:
+    stored = _by_pair(group, folder)
+    for methods in stored.values() if pair is None else [stored.get(pair, {})]:
         order = [name for wish in ("source_only", *_PREFERRED) for name in methods if name.split(" ")[0] == wish]
         order += [name for name in methods if name not in order]
         if len(order) > 1 or pair is not None:
             return {name: methods[name] for name in order[:_MOST]}
     return {}
+
+
+def check_pair(groups: Sequence[Group], folder: Path, pair: str) -> None:
+    """Raise a ValueError unless something is stored of the pair in one of the tables of a folder."""
+    there = sorted({name for group in groups for name in _by_pair(group, folder)})
+    if pair not in there:
+        raise ValueError(f"--pair must have stored features, got {pair!r}; there are: {', '.join(there) or 'none'}")
+
+
+def _by_pair(group: Group, folder: Path) -> dict[str, Stored]:
+    """Of every pair the first seed of each row that has something stored."""
+    stored: dict[str, Stored] = {}
+    for run in sorted(group.runs, key=lambda run: (run.scenario, run.seed)):
+        features = None if run.supervised else load_features(folder, run.stem)
+        if features is not None:
+            stored.setdefault(run.scenario, {}).setdefault(group.label((run.method, run.mode)), (run, features))
+    return stored

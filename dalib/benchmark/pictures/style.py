@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dalib.benchmark.group import Group
+from dalib.benchmark.kinds import Words
 from dalib.benchmark.record import Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -28,14 +29,14 @@ def quiet(axes: Any) -> None:
     axes.tick_params(labelsize=8)
 
 
-def measured(run: Run) -> str:
-    """What tables and pictures show of a checkpoint, in words."""
-    return "target accuracy" if run.headline == "accuracy" else "HOS (harmonic mean of known and unknown)"
-
-
 def percent(run: Run, checkpoint: Mapping[str, Any]) -> float:
-    """That number of a checkpoint, in percent."""
+    """The number of a checkpoint that tables show, in percent."""
     return 100 * float(checkpoint[run.headline])
+
+
+def explained(words: Words) -> str:
+    """A further line of a title that says what that number is, where that is not plain."""
+    return f"\n{words.explained}" if words.explained else ""
 
 
 def adapted_rows(group: Group) -> list[tuple[str, str]]:
