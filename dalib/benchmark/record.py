@@ -15,6 +15,8 @@ from typing import Any
 
 from dalib.benchmark import identity
 from dalib.benchmark.kinds import CLOSED, HEADLINES, OPEN, ROLES
+from dalib.data import MANIFESTS
+from dalib.data.manifest import MEAN_OF_CLASSES
 
 SCHEMA = 1
 """Version of the record's fields; it is raised when their meaning changes."""
@@ -100,9 +102,11 @@ class Run:
     def headline(self) -> str:
         """The number of a checkpoint that tables show: ``"harmonic"`` with unknown classes, else ``"accuracy"``.
 
-        ``"class_accuracy"`` in the place of the latter for data sets that are reported by it.
+        ``"class_accuracy"`` in the place of the latter for data sets that are reported by it, such as VisDA-2017.
         """
-        return str(self.data.get("headline", HEADLINES[self.kind]))
+        usual, manifest = HEADLINES[self.kind], MANIFESTS.get(self.dataset)
+        by_class = usual == "accuracy" and manifest is not None and manifest.metric == MEAN_OF_CLASSES
+        return "class_accuracy" if by_class else usual
 
     def save(self, folder: Path) -> Path:
         """Write the record into ``folder``: whole under another name first, then renamed into place."""

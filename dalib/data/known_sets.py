@@ -12,7 +12,7 @@ from dalib.data._class_names import (
     OFFICE_HOME_CLASSES,
     VISDA_CLASSES,
 )
-from dalib.data.manifest import Manifest
+from dalib.data.manifest import MEAN_OF_CLASSES, Manifest
 
 OFFICE31_CLASSES = (
     "back_pack", "bike", "bike_helmet", "bookcase", "bottle", "calculator", "desk_chair", "desk_lamp",
@@ -75,7 +75,7 @@ _SETS = (
         VISDA_CLASSES,
         {"train": 152397, "validation": (3646, 3475, 4690, 10401, 4691, 2075, 5796, 4000, 4549, 2281, 4236, 5548)},
         "Peng, Usman, Kaushik, Hoffman, Wang, Saenko. VisDA: The Visual Domain Adaptation Challenge. 2017.",
-        metric="mean accuracy of the classes",
+        metric=MEAN_OF_CLASSES,
     ),
     Manifest(
         "domainnet",

@@ -10,6 +10,8 @@ import numpy as np
 
 from dalib.data.domain import Domain, DomainSet
 
+MEAN_OF_CLASSES = "mean accuracy of the classes"
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -21,7 +23,8 @@ class Manifest:
         classes: Names of the classes, in order; empty where only their number is known, which the rows then tell.
         rows: Of every domain the number of rows, or the number of rows of each class.
         paper: Where it was published.
-        metric: What its results are by custom: ``"accuracy"``, or ``"mean accuracy of the classes"``.
+        metric: What its results are by custom: ``"accuracy"``, or ``"mean accuracy of the classes"``; the benchmark's
+            tables show it.
         seen: Whether dalib's reader was run on the real set; otherwise on small trees of the published layout alone.
         folders: Other names of a domain's folder, by domain.
         lists: Names of the lists of images that define the set, where lists do: one or more files a domain, with
