@@ -38,6 +38,29 @@ def test_classes_that_a_domain_lacks_do_not_count():
     assert factor().item() == pytest.approx(0.5)
 
 
+def test_both_domains_have_equal_shares_of_an_error():
+    factor = DynamicFactor(1, window=1)
+    wrong, seen = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[2.0, 10.0], [8.0, 10.0]])
+    factor.observe(wrong, seen)  # errors 1/2 and 0: a quarter, not a tenth
+    factor.advance()
+    assert factor().item() == pytest.approx(1 / (1 + 2))
+
+
+def test_an_interrupted_window_goes_on_where_it_stopped():
+    factor, resumed = (DynamicFactor(1, window=2) for _ in range(2))
+    factor.observe(*counts(0.0, 0.25, classes=1))
+    factor.advance()
+    resumed.load_state_dict(factor.state_dict())
+    factor.advance(), resumed.advance()
+    assert resumed() == factor() == pytest.approx(2 / 3)
+
+
+def test_the_widths_of_both_kinds_of_discriminators():
+    loss = daan(3, 2, 40, hidden=5, class_hidden=4).terms["adversarial"].loss
+    assert loss.discriminator[0].out_features == 5
+    assert loss.discriminators.weights[0].shape == (2, 3, 4)
+
+
 def test_it_moves_at_the_end_of_a_window_and_forgets():
     factor = DynamicFactor(1, window=2)
     factor.observe(*counts(0.0, 0.5, classes=1))

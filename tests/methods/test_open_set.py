@@ -49,6 +49,23 @@ def test_rejects_what_the_source_does_not_know(recipe, outputs, backbone, option
     assert accuracy.unknown > 0.7, accuracy
 
 
+def test_uan_rejects_below_its_threshold():
+    objective = uan(2, 3, 10, hidden=4, threshold=0.1).eval()
+    weigher = objective.terms["adversarial"].loss.weigher
+    for parameter in weigher.parameters():
+        nn.init.zeros_(parameter)  # 1/2 for every row
+    logits = torch.tensor([[30.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])  # 0.5, -0.5 and between
+    between = transferability(logits[2:], torch.zeros(1)).item()
+    assert objective.unknown(Outputs(torch.zeros(3, 2), logits)).tolist() == [False, True, between < 0.1]
+    objective.threshold = -0.5
+    assert not objective.unknown(Outputs(torch.zeros(3, 2), logits + 0.0)).any()
+
+
+def test_osbp_needs_one_output_more():
+    assert osbp(2, 3, 10).extra_outputs == 1
+    assert uan(2, 3, 10).extra_outputs == 0
+
+
 def test_osbp_rejects_what_its_last_class_wins():
     logits = torch.tensor([[0.0, 1.0, 2.0], [3.0, 1.0, 2.0]])
     assert osbp(2, 3, 10).unknown(Outputs(torch.zeros(2, 2), logits)).tolist() == [True, False]

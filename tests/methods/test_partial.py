@@ -43,6 +43,29 @@ def test_the_temperature_sharpens():
     torch.testing.assert_close(shares(), torch.tensor([2 * p, 2 * (1 - p)]))
 
 
+def test_an_interrupted_window_goes_on_where_it_stopped():
+    shares, resumed = (ClassShares(2, window=2) for _ in range(2))
+    shares.observe(torch.tensor([[3.0, 0.0]]))
+    shares.advance()
+    resumed.load_state_dict(shares.state_dict())
+    shares.advance(), resumed.advance()
+    assert torch.equal(resumed(), shares())
+    assert shares()[0] > 1.5
+
+
+def test_pada_refuses_negative_row_weights():
+    source = rows(3)
+    weighted = Outputs(source.features, source.logits, source.labels, torch.tensor([1.0, -1.0, 1.0]))
+    with pytest.raises(ValueError, match=r"source\.weights must not be negative, got a smallest weight of -1"):
+        ClassWeightedCrossEntropy(ClassShares(3, window=1))(weighted, source)
+
+
+def test_observed_predictions_carry_no_gradient():
+    shares = ClassShares(3, window=2)
+    shares.observe(rows(4).logits)
+    assert not shares.total.requires_grad
+
+
 def test_pada_weighs_both_losses_by_class():
     shares = ClassShares(3, window=1)
     shares.weights.copy_(torch.tensor([2.0, 1.0, 0.0]))

@@ -89,6 +89,15 @@ def test_the_check_finds_it(fault):
         check_adversary(faulty(fault))
 
 
+def test_a_loss_that_one_row_breaks_is_found():
+    def recipe(features, classes, steps):
+        spread = Align(lambda source, target: source.square().sum() / (len(source) - 1))
+        return Objective(classification=cross_entropy, adversarial=Align(Game(None, features)), spread=spread)
+
+    with pytest.raises(AssertionError, match="term 'spread' must be finite for 1 and 1 rows, got inf"):
+        check_adversary(recipe)
+
+
 def running(objective, steps):
     """Train on two shifted domains; every few steps what the monitor says."""
     torch.manual_seed(0)
