@@ -45,24 +45,29 @@ def dense(
     mixing: Tensor | None,
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
-    """The value, its gradients by the weights and by the layers, and the variances."""
+    """The value, its gradient by the weights, the variances, and of each layer two factors of its gradient.
+
+    The first factor is of rows x rows, so that what flows in on the way back scales a small matrix.
+    """
     mixed = mix(weights, mixing)
     rows = [layer - layer.mean(dim=0) for layer in layers]
     blocks = [_Block(*each, counts, wants_gradient) for each in zip(rows, scales, given, strict=True)]
     variances = [block.variances for block in blocks]
     count = math.prod(len(each) for each in variances)
-    kernel = product([block.kernel for block in blocks])
-    sums = kernel @ weights / count
+    sums = product([block.kernel for block in blocks]) @ weights / count
     value = (mixed * sums).sum()
     if not wants_gradient:
-        return (value, 2 * mix(sums, mixing), *map(torch.zeros_like, rows), *variances)
-    gradients = []
+        return value, 2 * mix(sums, mixing), *variances
+    pairs = (mixed * (2 / count)) @ weights.mT
+    pulls = []
     for this, block in enumerate(blocks):
-        pairs = (mixed * (2 / (count * block.top))) @ weights.mT
-        steep = product([block.steep.mul_(pairs), *(other.kernel for i, other in enumerate(blocks) if i != this)])
-        steep.diagonal().sub_(steep.sum(dim=1))
-        gradients.append(steep @ rows[this])
-    return (value, 2 * mix(sums, mixing), *gradients, *variances)
+        pull = block.steep.mul_(pairs).div_(block.top)
+        for other, factor in enumerate(blocks):
+            if other != this:
+                pull.mul_(factor.kernel)
+        pull.diagonal().sub_(pull.sum(dim=1))
+        pulls.append(pull)
+    return value, 2 * mix(sums, mixing), *variances, *pulls, *rows
 
 
 class _Block:

@@ -113,20 +113,24 @@ class _KernelForm(torch.autograd.Function):
         ctx.layers = len(scales)
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(weights, *rest[: ctx.layers], *output[1:], *([] if mixing is None else [mixing]))
+        ctx.save_for_backward(mixing, weights, *rest[: ctx.layers], *output[1:])
 
     @staticmethod
     def backward(ctx: Any, of_value: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        none = (None,) * ctx.layers
+        layers = ctx.layers
+        none = (None,) * layers
         if of_value is None:
             return (None, None, None, None, None, *none, *none)
-        inputs, made = ctx.saved_tensors[: ctx.layers + 1], ctx.saved_tensors[ctx.layers + 1 :]
+        mixing, weights, *saved = ctx.saved_tensors
+        inputs, of_weights, made = (weights, *saved[:layers]), saved[layers], saved[layers + 1 :]
+        variances, of_layers, rows = made[:layers], made[layers : 2 * layers], made[2 * layers :]
         if torch.is_grad_enabled():  # a second derivative may follow: the gradient must itself be in the graph
-            variances, mixing = made[ctx.layers + 1 : 2 * ctx.layers + 1], made[2 * ctx.layers + 1 :]
-            gradients = _gradient_in_graph(of_value, inputs, variances, mixing[0] if mixing else None)
-        else:
-            needed = zip(made, ctx.needs_input_grad[4 : 5 + ctx.layers], strict=False)
-            gradients = tuple(of_value * gradient if wanted else None for gradient, wanted in needed)
+            return (None, None, None, None, *_gradient_in_graph(of_value, inputs, variances, mixing), *none)
+        wanted = zip((of_weights, *of_layers), ctx.needs_input_grad[4 : 5 + layers], strict=True)
+        gradients = [of_value * each if want else None for each, want in wanted]
+        if rows:  # one dense block leaves the last product to be done
+            pulls = zip(gradients[1:], rows, strict=True)
+            gradients[1:] = [None if pull is None else pull @ centred for pull, centred in pulls]
         return (None, None, None, None, *gradients, *none)
 
     @staticmethod

@@ -24,7 +24,7 @@ def tiled(
     mixing: Tensor | None,
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
-    """The value, its gradients by the weights and by the layers, and the variances, in buffers that stay in the cache."""
+    """The value, its gradient by the weights, the variances, and the gradients by the layers, through buffers in the cache."""
     factors = [_Factor(*each, counts, wants_gradient) for each in zip(layers, scales, given, strict=True)]
     variances = [factor.variances for factor in factors]
     mixed = mix(weights, mixing)
@@ -34,10 +34,10 @@ def tiled(
     sums /= count
     value = (mixed * sums).sum()
     if not wants_gradient:
-        return (value, 2 * mix(sums, mixing), *map(torch.zeros_like, layers), *variances)
+        return value, 2 * mix(sums, mixing), *variances
     single = mixed if weights.shape[1] == 1 else 1
     gradients = [factor.gradient(single * (2 / (count * factor.top.sqrt()))) for factor in factors]
-    return (value, 2 * mix(sums, mixing), *gradients, *variances)
+    return value, 2 * mix(sums, mixing), *variances, *gradients
 
 
 def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, wants_gradient: bool) -> None:

@@ -29,6 +29,19 @@ def covariance_shares(rows: Tensor, weights: Tensor | None, name: str) -> Tensor
     return row_shares
 
 
+def covariance_weights(rows: Tensor, weights: Tensor | None, name: str) -> Tensor:
+    r"""What each row counts in the unbiased covariance: :math:`w_i / (1 - \sum_k w_k^2)` of the shares :math:`w`.
+
+    Example:
+        >>> covariance_weights(torch.zeros(3, 1), None, "weights")  # 1 / (n - 1)
+        tensor([0.5000, 0.5000, 0.5000])
+    """
+    if weights is None:
+        return rows.new_full(rows.shape[:1], 1 / (rows.shape[0] - 1))
+    row_shares = covariance_shares(rows, weights, name)
+    return row_shares / (1 - row_shares @ row_shares)
+
+
 def covariance_factor(rows: Tensor, row_shares: Tensor) -> Tensor:
     """Rows ``A`` with ``A.T @ A`` = the covariance with reliability weights.
 

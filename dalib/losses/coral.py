@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from dalib import _checks
 from dalib._precision import float32_island
 from dalib.losses._covariance_form import covariance_form
-from dalib.losses._moments import covariance_shares
+from dalib.losses._moments import covariance_weights
 
 
 @float32_island
@@ -54,14 +54,13 @@ def coral_loss(
         TLlib's loss of this name is the mean of ``(C_s - C_t)^2``, four times this one, plus the mean squared
         difference of the means.
 
-        For ``n + m < d`` the loss is computed from the (n + m) x (n + m) inner products of the centred rows and no d x d
+        For ``n + m <= d`` the loss is computed from the (n + m) x (n + m) inner products of the centred rows and no d x d
         matrix is formed; otherwise from the covariances. The gradient is analytic in both.
     """
     _checks.two_samples(source, target, min_rows=2)
-    source_shares = covariance_shares(source, source_weights, "source_weights")
-    target_shares = covariance_shares(target, target_weights, "target_weights")
-    value = covariance_form(source, target, source_shares, target_shares)
-    return value / (4 * source.shape[1] ** 2)
+    of_source = covariance_weights(source, source_weights, "source_weights")
+    of_target = covariance_weights(target, target_weights, "target_weights")
+    return covariance_form(source, target, of_source, of_target) / (4 * source.shape[1] ** 2)
 
 
 class CORALLoss(nn.Module):

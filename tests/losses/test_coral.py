@@ -60,8 +60,13 @@ def test_symmetric_shift_invariant_and_zero_on_itself(samples):
     value = coral_loss(source, target)
     torch.testing.assert_close(value, coral_loss(target, source))
     torch.testing.assert_close(value, coral_loss(source + 3, target - 2), atol=1e-9, rtol=1e-9)
-    assert coral_loss(source, source) == 0
+    assert coral_loss(source, source).item() == pytest.approx(0, abs=1e-12)
     assert coral_loss(source, -source).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_exactly_zero_on_itself_with_more_rows_than_columns():
+    source = torch.randn(300, 70)
+    assert coral_loss(source, source) == 0
 
 
 def test_equal_weights_change_nothing():
