@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
+
 from dalib import _checks
 from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Method
@@ -17,10 +19,10 @@ from dalib.benchmark.cli_options import (
     FORWARD,
     built_method,
     chosen_device,
+    chosen_jobs,
     chosen_methods,
     chosen_protocol,
     chosen_validators,
-    cpus,
     separated,
 )
 from dalib.benchmark.engine import Progress, benchmark
@@ -31,6 +33,7 @@ from dalib.benchmark.open_scenarios import published_scenarios
 from dalib.benchmark.parts import PARTS
 from dalib.benchmark.pictures.features import EMBEDDINGS
 from dalib.benchmark.progress import duration, shown_progress
+from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.report import report
 from dalib.benchmark.scenario import Scenario, check_share
@@ -44,7 +47,9 @@ from dalib.benchmark.sets import (
 from dalib.benchmark.table import USUAL_PARTS, table
 from dalib.benchmark.target_supervised import TargetSupervised
 from dalib.benchmark.tensorboard import TensorBoard
+from dalib.benchmark.together import follow, process_group, torchrun_processes, torchrun_rank
 from dalib.benchmark.usual_methods import USUAL, USUAL_BY_KIND
+from dalib.data import DomainSet
 
 
 class _Parser(argparse.ArgumentParser):
@@ -64,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = options.command
     try:
+        if torchrun_processes() > 1 and command is not _run:
+            raise ValueError("torchrun must start dalib run, got another command; it needs one process")
         command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough, as head has
@@ -73,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.traceback:
             raise
         where = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+        if torchrun_rank() > 0 and not torch.distributed.is_initialized():
+            return 2  # a wrong option, which rank 0 tells
         print(f"dalib: error: {' '.join(str(error).split()) or type(error).__name__}{where}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -202,36 +211,43 @@ def _run(options: argparse.Namespace) -> None:
     scores, columns = chosen_validators(options.validators)
     where = options.set if options.scenario == CLOSED else f"{options.set}_{options.scenario}"
     out = options.out if options.out is not None else f"runs/{where}"
-    jobs = options.jobs if options.jobs is not None else (1 if device == "cuda" else cpus())
+    jobs = chosen_jobs(options.jobs, device)
     seeds = options.seeds if options.seeds is not None else chosen.seeds
-    _checks.at_least(jobs, 1, "--jobs")
     _checks.at_least(seeds, 1, "--seeds")
     check_share(options.holdout, "--holdout")
     check_share(options.target_test, "--target-test")
-    equal = duplicate_note(domain_set, [(pair.source.name, pair.target.name) for pair in pairs])
-    for note in filter(None, (protocol.backbone.note, equal)):
-        print(f"note: {note}", file=sys.stderr)
-    count = len(methods) * len(pairs) * seeds
-    print(
-        f"{domain_set.name}: {count} runs ({len(methods)} methods, {len(pairs)} pairs, seeds: {seeds}), "
-        f"{protocol.steps} steps on {device}, processes: {jobs}; records in {out}",
-        file=sys.stderr,
-    )
-    runs = _benchmark(
-        methods,
-        pairs,
-        seeds=seeds,
-        out=out,
-        jobs=jobs,
-        holdout=options.holdout,
-        target_test=options.target_test,
-        scores=scores,
-        log=log,
-    )
+    with process_group(device):
+        if torchrun_rank() > 0:
+            return follow(methods, pairs)
+        _note(domain_set, pairs, protocol)
+        count = len(methods) * len(pairs) * seeds
+        share = f"{protocol.processes}, which share each run" if protocol.processes > 1 else str(jobs)
+        print(
+            f"{domain_set.name}: {count} runs ({len(methods)} methods, {len(pairs)} pairs, seeds: {seeds}), "
+            f"{protocol.steps} steps on {device}, processes: {share}; records in {out}",
+            file=sys.stderr,
+        )
+        runs = _benchmark(
+            methods,
+            pairs,
+            seeds=seeds,
+            out=out,
+            jobs=jobs,
+            holdout=options.holdout,
+            target_test=options.target_test,
+            scores=scores,
+            log=log,
+        )
     if log is not None:
         log.write(runs)  # those too that were finished before
     print(table(runs, validators=columns))
-    _draw(runs, Path(out))
+    return _draw(runs, Path(out))
+
+
+def _note(domain_set: DomainSet, pairs: Sequence[Scenario], protocol: Protocol) -> None:
+    equal = duplicate_note(domain_set, [(pair.source.name, pair.target.name) for pair in pairs])
+    for note in filter(None, (protocol.backbone.note, equal)):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _benchmark(

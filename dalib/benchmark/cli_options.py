@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import torch
 
+from dalib import _checks
 from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.kinds import CLOSED
@@ -16,6 +17,7 @@ from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.scores import SCORES, Score
 from dalib.benchmark.sets import NamedSet, holds_vectors, nearest
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised
+from dalib.benchmark.together import torchrun_processes
 from dalib.benchmark.trained import trained
 from dalib.benchmark.usual_methods import USUAL_BY_KIND
 from dalib.data import DomainSet
@@ -85,6 +87,7 @@ def chosen_protocol(options: argparse.Namespace, chosen: NamedSet, domain_set: D
         autocast=AUTOCAST[options.autocast],
         channels_last=options.channels_last,
         compile=options.compile,
+        processes=torchrun_processes(),
     )
 
 
@@ -97,6 +100,17 @@ def built_method(name: str, protocol: Protocol) -> Method | TargetSupervised:
 
         return trained(importance_weighted, protocol, weights=DomainClassifierWeights())
     return trained(_ALL_RECIPES[name], protocol)
+
+
+def chosen_jobs(jobs: int | None, device: str) -> int:
+    """How many runs go on at a time: one on CUDA, and under torchrun, whose processes share each run."""
+    together = torchrun_processes() > 1
+    if together and jobs not in (None, 1):
+        raise ValueError(f"--jobs must be 1 under torchrun, whose processes train each run together, got {jobs}")
+    if jobs is None:
+        return 1 if device == "cuda" or together else cpus()
+    _checks.at_least(jobs, 1, "--jobs")
+    return jobs
 
 
 def cpus() -> int:

@@ -228,7 +228,9 @@ def made_parts(group: Group, names: tuple[str, ...]) -> tuple[list[Part], list[s
 def _title(group: Group) -> str:
     run = next((run for run in group.runs if run.protocol is not None), group.runs[0])
     protocol: Mapping[str, object] = run.config.get("protocol", {})
-    shown = [f"{name} {protocol[name]}" for name in ("steps", "batch_size", "bottleneck") if name in protocol]
+    shown = [
+        f"{name} {protocol[name]}" for name in ("steps", "batch_size", "bottleneck", "processes") if name in protocol
+    ]
     backbone = protocol.get("backbone")
     if isinstance(backbone, Mapping):
         shown.insert(0, f"backbone {backbone['name']}")

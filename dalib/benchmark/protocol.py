@@ -48,6 +48,9 @@ class Protocol:
         compile: Backend of ``torch.compile`` for the model's training steps, such as ``"inductor"``; ``None`` for none.
         evaluation_batch_size: Rows a batch in evaluation; it does not change results beyond rounding. Default: 256, and on a
             CPU fewer for large images, whose maps would not fit its caches.
+        processes: Number of processes of torchrun that train each run together: each takes its part of every batch, and
+            losses are those of the whole batch. ``dalib run`` sets it under torchrun. Batch norm of the model sees the
+            rows of its own process on a CPU, those of all on CUDA.
 
     Raises:
         TypeError: If an argument is of the wrong kind.
@@ -76,6 +79,7 @@ class Protocol:
     channels_last: bool = False
     compile: str | None = None
     evaluation_batch_size: int | None = None
+    processes: int = 1
 
     def __post_init__(self) -> None:
         if not isinstance(self.backbone, Backbone):
@@ -85,7 +89,7 @@ class Protocol:
             )
         if not callable(self.forward):
             raise TypeError(f"forward must be joint_forward or separate_forward, got {type(self.forward).__name__}")
-        for name in ("steps", "checkpoints"):
+        for name in ("steps", "checkpoints", "processes"):
             _checks.at_least(getattr(self, name), 1, name)
         if self.evaluation_batch_size is not None:
             _checks.at_least(self.evaluation_batch_size, 1, "evaluation_batch_size")
@@ -104,6 +108,12 @@ class Protocol:
             raise TypeError(f"channels_last must be True or False, got {self.channels_last!r}")
         if self.compile is not None and self.compile not in (known := torch.compiler.list_backends(None)):
             raise ValueError(f"compile must be None or one of {', '.join(known)}, got {self.compile!r}")
+        if self.batch_size % self.processes:
+            raise ValueError(
+                f"batch_size must be a multiple of the {self.processes} processes that share it, got {self.batch_size}"
+            )
+        if self.compile is not None and self.processes > 1:
+            raise ValueError(f"compile must be None on {self.processes} processes, got {self.compile!r}")
         object.__setattr__(self, "device", _device(self.device))
 
     @property
@@ -140,6 +150,7 @@ class Protocol:
         """What records keep of it and run keys depend on."""
         fields = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
         unused = {name for name in _SPEED if not fields[name]}  # so that what is not used splits no table
+        unused |= {"processes"} if self.processes == 1 else set()
         described = {name: identity.describe(fields[name]) for name in fields if name not in {"forward", *unused}}
         return {**described, "forward": self.mode}
 

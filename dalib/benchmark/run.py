@@ -25,8 +25,9 @@ from dalib.benchmark.pictured import save_features
 from dalib.benchmark.record import SCHEMA, Run, file_stem, finished_run
 from dalib.benchmark.scenario import Scenario
 from dalib.benchmark.scores import DESCRIPTIONS, SCORES, Score
-from dalib.benchmark.target_supervised import TargetSupervised, labelled_scenario
+from dalib.benchmark.target_supervised import TargetSupervised, plain_method, posed
 from dalib.benchmark.task import Task
+from dalib.benchmark.together import Order, lead
 from dalib.benchmark.unfinished import Progressed, Unfinished
 from dalib.evaluation import Evaluation
 
@@ -80,14 +81,13 @@ def run(
     stem = file_stem(name, scenario.name, seed, key)
     if out is not None and (finished := finished_run(out, stem, key)) is not None:
         return finished
-    supervised = isinstance(method, TargetSupervised)
-    used = labelled_scenario(scenario, seed) if supervised else scenario
-    split = used.split(seed) if supervised else used.split(seed, holdout, target_test)
+    used, split = posed(method, scenario, seed, holdout, target_test)
     judge = Judge(used.target_labels(split), len(used.source.classes), used.kind, used.target_test(split))
     unfinished = None if out is None or not _goes_on(method) else Unfinished(out, stem, key)
     device = str(getattr(method, "device", "cpu"))
     memory = PeakMemory(device)
-    checkpoints, seconds, last, predicted = _follow(method, used.task(split), seed, judge, scores, unfinished)
+    order = Order(name, scenario.name, seed, holdout, target_test)
+    checkpoints, seconds, last, predicted = _follow(method, used.task(split), order, judge, scores, unfinished)
     config = identity.describe(method)
     done = Run(
         method=name,
@@ -95,7 +95,7 @@ def run(
         dataset=scenario.dataset,
         seed=seed,
         mode=str(getattr(method, "mode", "")),
-        supervised=supervised,
+        supervised=isinstance(method, TargetSupervised),
         key=key,
         config=config if isinstance(config, dict) else {"method": config},
         data=_data(scenario),
@@ -125,7 +125,6 @@ def run_key(
     scores: Mapping[str, Score] = SCORES,
 ) -> str:
     """SHA-256 of all that decides a run's record: names, configuration, data, validators and code."""
-    inner = method.method if isinstance(method, TargetSupervised) else method
     parts = {
         "schema": SCHEMA,
         "method": name,
@@ -134,7 +133,7 @@ def run_key(
         "data": scenario.fingerprint(),
         "config": identity.describe(method),
         "supervised": isinstance(method, TargetSupervised),
-        "code": code([inner, dict(scores)]),
+        "code": code([plain_method(method), dict(scores)]),
         "scores": identity.describe(dict(scores)),
         "seed": seed,
         "holdout": float(holdout),
@@ -162,26 +161,25 @@ def _coloured(scenario: Scenario, labels: NDArray[np.int64]) -> tuple[torch.Tens
     return torch.from_numpy(np.minimum(labels, len(names) - 1)), names
 
 
-def _inner(method: Method | TargetSupervised) -> Method:
-    return method.method if isinstance(method, TargetSupervised) else method
-
-
 def _goes_on(method: Method | TargetSupervised) -> bool:
     """Whether a method can start from the state of a checkpoint: it takes ``state=``."""
-    return "state" in inspect.signature(_inner(method)).parameters
+    return "state" in inspect.signature(plain_method(method)).parameters
 
 
 def _follow(
     method: Method | TargetSupervised,
     task: Task,
-    seed: int,
+    order: Order,
     judge: Judge,
     scores: Mapping[str, Score],
     unfinished: Unfinished | None,
 ) -> tuple[list[dict[str, Any]], dict[str, float], Evaluation, NDArray[np.int64]]:
     """Every checkpoint of a method as a record keeps it, the seconds, the last evaluation and its predictions."""
     before = None if unfinished is None else unfinished.load()
-    generator = _inner(method)(task, seed) if before is None else _inner(method)(task, seed, state=before.state)  # type: ignore[call-arg]
+    going_on = {} if before is None else {"state": before.state}
+    if getattr(plain_method(method), "processes", 1) > 1:
+        lead(order._replace(state=going_on.get("state")))
+    generator = plain_method(method)(task, order.seed, **going_on)
     seconds = {"training": 0.0, "evaluation": 0.0} if before is None else dict(before.seconds)
     records: list[dict[str, Any]] = [] if before is None else list(before.checkpoints)
     evaluation: Evaluation | None = None
@@ -208,7 +206,7 @@ def _follow(
         if unfinished is not None:
             unfinished.save(Progressed(records, seconds, checkpoint.state))
     if evaluation is None and before is not None:  # killed between the last checkpoint and the record
-        return _follow(method, task, seed, judge, scores, None)
+        return _follow(method, task, order, judge, scores, None)
     if evaluation is None:
         raise ValueError("a method must yield at least one checkpoint, got none")
     records[-1] |= details

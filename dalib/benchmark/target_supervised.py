@@ -10,7 +10,7 @@ import numpy as np
 
 from dalib.benchmark import identity
 from dalib.benchmark.checkpoint import Method
-from dalib.benchmark.scenario import Scenario, stratified
+from dalib.benchmark.scenario import Scenario, Split, stratified
 from dalib.benchmark.task import hidden_rows
 from dalib.data import Domain
 
@@ -68,6 +68,21 @@ def labelled_scenario(scenario: Scenario, seed: int) -> Scenario:
         for role, rows in (("labelled", trained), ("scored", scored))
     )
     return Scenario(labelled, kept_out, scenario.name, dataset=scenario.dataset, source_private=scenario.source_private)
+
+
+def plain_method(method: Method | TargetSupervised) -> Method:
+    """The function behind an entry of a benchmark's methods."""
+    return method.method if isinstance(method, TargetSupervised) else method
+
+
+def posed(
+    method: Method | TargetSupervised, scenario: Scenario, seed: int, holdout: float, target_test: float
+) -> tuple[Scenario, Split]:
+    """The scenario that an entry of a benchmark's methods is trained on, and its split."""
+    if isinstance(method, TargetSupervised):
+        used = labelled_scenario(scenario, seed)
+        return used, used.split(seed)
+    return scenario, scenario.split(seed, holdout, target_test)
 
 
 def check_no_unknown(scenario: Scenario) -> None:

@@ -18,11 +18,20 @@ from dalib.benchmark.checkpoint import Checkpoint
 from dalib.benchmark.protocol import Protocol
 from dalib.benchmark.randomness import kept_randomness, randomness, restore, seed_everything
 from dalib.benchmark.task import Task
+from dalib.benchmark.together import own_part
 from dalib.data import Inputs, RowBatches, row_batches
 from dalib.methods import Recipe
 from dalib.objective import Losses, Objective
 from dalib.outputs import Outputs
-from dalib.training import FeatureClassifier, gradient_step, outputs_of, pair_batches, train
+from dalib.training import (
+    FeatureClassifier,
+    GlobalForward,
+    gradient_step,
+    outputs_of,
+    pair_batches,
+    synchronised,
+    train,
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,11 @@ class Trained:
     def extra_outputs(self) -> int:
         """Number of logits beyond those of the source's classes, as the objective asks for."""
         return self._objective(8, 2).extra_outputs
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that train it together."""
+        return self.protocol.processes
 
     @property
     def device(self) -> str:
@@ -137,6 +151,7 @@ class _Training:
         self.notes: dict[str, float] = {}
         self._randomness: dict[str, Any] = {}
         outputs = len(task.classes) + method.extra_outputs
+        self._part = own_part(protocol.processes)
         with kept_randomness():
             seed_everything(seed)
             example = self._prepared(task.source).load(np.arange(min(2, len(task.source))))
@@ -149,6 +164,8 @@ class _Training:
             ).to(protocol.device, **self._layout)
             objective = _built(method.recipe, self.model.width, outputs, protocol.steps, method.options)
             self.objective = objective.to(protocol.device)
+            if protocol.processes > 1:
+                self._share()
             self.optimizer = _optimizer(self.model, self.objective, protocol)
             self.scheduler = LambdaLR(self.optimizer, protocol.rate_factor)
             self.scaler = torch.amp.GradScaler(protocol.device) if protocol.autocast == torch.float16 else None
@@ -159,11 +176,17 @@ class _Training:
             self._compiled(),
             self.objective,
             self.optimizer,
-            forward=protocol.forward,
+            forward=protocol.forward if protocol.processes == 1 else GlobalForward(protocol.forward),
             scheduler=self.scheduler,
             autocast=protocol.autocast,
             scaler=self.scaler,
         )
+
+    def _share(self) -> None:
+        """Keep model and objective the same on all processes."""
+        if self.protocol.device != "cpu":
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        self.model, self.objective = synchronised(self.model), synchronised(self.objective)
 
     def _compiled(self) -> nn.Module:
         """The model as training calls it; evaluation, where batches have other sizes, calls it as it is."""
@@ -243,7 +266,8 @@ class _Training:
 
     def _batches(self, task: Task, seed: int, weights: NDArray[Any] | None) -> tuple[RowBatches, RowBatches]:
         first, second = (int(number) for number in np.random.SeedSequence(seed).generate_state(2))
-        shared: dict[str, Any] = {"batch_size": self.protocol.batch_size, "device": self.protocol.device}
+        protocol = self.protocol
+        shared: dict[str, Any] = {"batch_size": protocol.batch_size, "device": protocol.device, "part": self._part}
         source = row_batches(
             self._prepared(task.source), labels=task.source_labels, weights=weights, seed=first, **shared
         )

@@ -26,6 +26,7 @@ def row_batches(
     seed: int = 0,
     device: torch.device | str = "cpu",
     training: bool = True,
+    part: tuple[int, int] = (0, 1),
 ) -> RowBatches:
     """Batches of ``inputs``; every ``iter()`` is one epoch, in an order that depends on ``seed`` and the epoch alone.
 
@@ -43,6 +44,8 @@ def row_batches(
         seed: Seed of order and augmentation, at least 0.
         device: Where the batches lie.
         training: Whether to shuffle, augment and drop the incomplete batch.
+        part: ``(rank, processes)``: of every batch its own part alone, for a training on several processes; the parts of
+            all, in order of rank, are the batch.
 
     Returns:
         The batches; ``len()`` is their number in an epoch.
@@ -73,6 +76,7 @@ def row_batches(
         seed=seed,
         device=torch.device(device),
         training=training,
+        part=_part(part, len(inputs)),
     )
 
 
@@ -90,6 +94,7 @@ class RowBatches:
         seed: Seed of order and augmentation.
         device: Where the batches lie.
         training: Whether to shuffle, augment and drop the incomplete batch.
+        part: Which part of every batch, and of how many.
 
     Example:
         >>> rows = row_batches(TensorInputs(torch.zeros(6, 1)), batch_size=2)
@@ -108,6 +113,7 @@ class RowBatches:
         seed: int,
         device: torch.device,
         training: bool,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         self._inputs = inputs
         self._stored = inputs.tensor.to(device) if isinstance(inputs, TensorInputs) else None
@@ -117,6 +123,7 @@ class RowBatches:
         self._seed = seed
         self._device = device
         self._training = training
+        self._part = part
         self._epoch, self._position = 0, 0
         self._goes_on = True
 
@@ -159,6 +166,8 @@ class RowBatches:
         order = self._order(epoch)
         first = position
         chunks = [order[k * self._batch_size : (k + 1) * self._batch_size] for k in range(first, len(self))]
+        rank, processes = self._part
+        chunks = [chunk.tensor_split(processes)[rank] for chunk in chunks]
         for number, (index, rows) in enumerate(self._loaded(epoch, first, chunks), start=first):
             self._epoch, self._position = epoch, number + 1
             yield Batch(
@@ -193,11 +202,19 @@ class RowBatches:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _load(self, index: Tensor, epoch: int, number: int) -> Tensor:
-        generator = _generator(self._seed, epoch, number)
+        rank = self._part[:1] if self._part[0] else ()  # so that images of two parts are augmented differently
+        generator = _generator(self._seed, epoch, number, *rank)
         return self._inputs.load(index, training=self._training, generator=generator)
 
     def _moved(self, index: Tensor, rows: Future[Tensor]) -> tuple[Tensor, Tensor]:
         return index.to(self._device), rows.result().to(self._device, non_blocking=True)
+
+
+def _part(part: tuple[int, int], rows: int) -> tuple[int, int]:
+    rank, processes = part
+    if not 0 <= rank < processes <= rows:
+        raise ValueError(f"part must be (rank, processes) with 0 <= rank < processes <= {rows} rows, got {part}")
+    return rank, processes
 
 
 def _generator(*numbers: int) -> torch.Generator:
