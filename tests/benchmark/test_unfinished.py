@@ -175,3 +175,64 @@ def test_a_full_disk_leaves_what_was_finished_and_says_so(tmp_path, monkeypatch,
     broken.clear()
     assert main([*command, "--jobs", "1", "--out", str(out)]) == 0
     assert len(list(out.glob("*.json"))) == 2
+
+
+FULL = []  # while something is in it, no state can be written
+
+
+def filling(task, seed, state=None):
+    for checkpoint in METHOD(task, seed, state):
+        STARTED.append((None if state is None else state["step"], checkpoint.step))
+        if STARTED[-1] == (None, 10):
+            FULL.append(True)
+        yield checkpoint
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs the names of open files")
+def test_a_disk_that_fills_up_while_a_state_is_written_leaves_the_one_before(pair, tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def full(descriptor):
+        if FULL and ".pt." in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(unfinished, "SAVE_EVERY", 0.0)
+    STARTED.clear()
+    with pytest.raises(OSError, match="No space left on device"):
+        benchmark({"mine": filling}, pair, seeds=1, out=tmp_path)
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".pt"]  # that of step 5, and no part
+    FULL.clear()
+    (run,) = benchmark({"mine": filling}, pair, seeds=1, out=tmp_path)
+    (whole,) = benchmark({"mine": METHOD}, pair, seeds=1)
+    assert STARTED == [(None, 5), (None, 10), (5, 10), (5, 15), (5, 20)]
+    assert run.checkpoints == whole.checkpoints
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+@pytest.mark.parametrize("name", [".json", ".npz"])
+@pytest.mark.usefixtures("no_pictures")
+def test_ctrl_c_in_the_middle_of_a_write_leaves_no_half_record(name, tmp_path, monkeypatch, capsys):
+    rows = torch.randn(24, 4).numpy(), torch.arange(24).numpy() % 3
+    features = tmp_path / "features.npz"
+    np.savez(features, A_x=rows[0], A_y=rows[1], B_x=rows[0], B_y=rows[1], classes=np.array(["a", "b", "c"]))
+    replace, pressed = Path.replace, []
+
+    def interrupted(self, target):
+        if not pressed and "B-A" in target.name and target.suffix == name:
+            pressed.append(True)
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    command = ["run", "features", "--root", str(features), "--methods", "source_only", "--steps", "2", "--seeds", "1"]
+    out = tmp_path / "out"
+    assert main([*command, "--jobs", "1", "--out", str(out)]) == 130
+    said = capsys.readouterr().err
+    assert f"1 of 2 runs are finished in {out}; the same command goes on from there" in said
+    assert said.endswith("dalib: interrupted\n")
+    assert [path.name.split("__")[1] for path in out.glob("*.json")] == ["A-B"]
+    assert not list(out.rglob("*.part"))
+    assert main([*command, "--jobs", "1", "--out", str(out)]) == 0
+    assert len(list(out.glob("*.json"))) == 2
