@@ -176,7 +176,8 @@ def pada(
     Note:
         The authors' code averages predictions of all target rows in evaluation mode every 500 steps, here those of the
         batches since the last update in training mode. There the weights also shrink the source's part of the adversarial
-        loss; here each domain counts one half. TLlib divides the weights by the largest one and uses a temperature of 0.1.
+        loss; here each domain counts one half. There the cross entropy is divided by the sum of the batch's weights, here by
+        its rows. TLlib divides the weights by the largest one and uses a temperature of 0.1.
     """
     strength = sigmoid_ramp(steps, alpha=1.0) if strength is None else strength
     window = max(steps // 20, 1) if window is None else window

@@ -42,7 +42,8 @@ def test_boundary_gradcheck_and_saturated_rows():
 def test_the_head_holds_the_boundary_and_the_features_push_off(strength):
     head, features = nn.Linear(2, 3), torch.randn(4, 2, requires_grad=True)
     target = Outputs(features, head(features), head=head)
-    UnknownBoundaryLoss(strength=strength)(target, target).backward()
+    source = Outputs(torch.randn(5, 2), torch.randn(5, 3), head=nn.Linear(2, 3))  # is not looked at
+    UnknownBoundaryLoss(strength=strength)(source, target).backward()
     plain = unknown_boundary_loss(head(features))
     expected = torch.autograd.grad(plain, [features, *head.parameters()])
     torch.testing.assert_close(features.grad, -strength * expected[0])
