@@ -1,4 +1,4 @@
-"""Two domains as NumPy arrays: the checks at the door of every scikit-learn style estimator, and Gaussian kernels."""
+"""Distances and Gaussian kernels of NumPy arrays, blocks of rows, and checks of options."""
 
 from __future__ import annotations
 
@@ -8,61 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-
-
-def two_domains(estimator: Any, source: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
-    """Both domains as finite float64 matrices of one width; the estimator learns its number and names of features.
-
-    Lists, arrays, DataFrames and CPU tensors are taken; the columns of two DataFrames must bear the same names in
-    the same order.
-    """
-    X = _matrix(estimator, source, "source", reset=True)
-    width = np.shape(target)[1] if np.ndim(target) == 2 and not _is_tensor(target) else X.shape[1]
-    if width != X.shape[1]:
-        raise ValueError(f"source and target must have the same number of features, got {X.shape[1]} and {width}")
-    return X, _matrix(estimator, target, "target", reset=False)
-
-
-def rows(estimator: Any, X: ArrayLike) -> Array:
-    """New rows as a finite float64 matrix of the width that the estimator was fitted on."""
-    from sklearn.utils.validation import check_is_fitted
-
-    check_is_fitted(estimator)
-    return _matrix(estimator, X, "X", reset=False)
-
-
-def _matrix(estimator: Any, values: ArrayLike, name: str, *, reset: bool) -> Array:
-    from sklearn.utils.validation import validate_data
-
-    if values is None:
-        raise TypeError(f"{name} must be an array of shape (rows, features), got None")
-    if _is_tensor(values) and (values.device.type != "cpu" or values.requires_grad):  # type: ignore[union-attr]
-        raise TypeError(
-            f"{name} must be an array or a detached CPU tensor, got a tensor on {values.device}"  # type: ignore[union-attr]
-            f"{' that requires grad' if values.requires_grad else ''}; "  # type: ignore[union-attr]
-            f"pass {name}.detach().cpu().numpy()"
-        )
-    shape = np.shape(values)
-    if len(shape) != 2 and not hasattr(values, "toarray"):
-        raise ValueError(
-            f"{name} must have shape (rows, features), got {shape}. Reshape your data: "
-            f"{name}.reshape(-1, 1) makes one column, {name}.reshape(len({name}), -1) flattens the rest"
-        )
-    matrix: Array = validate_data(estimator, X=values, reset=reset, dtype=np.float64, ensure_all_finite=False)
-    finite = np.isfinite(matrix)
-    if not finite.all():
-        raise ValueError(
-            f"{name} must be finite, got NaN or infinity (inf) in {int((~finite).sum())} entries; "
-            "impute them first, for example with sklearn.impute.SimpleImputer"
-        )
-    return matrix
-
-
-def _is_tensor(values: object) -> bool:
-    return hasattr(values, "requires_grad") and hasattr(values, "device")
 
 
 def squared_distances(X: Array, Y: Array) -> Array:
@@ -108,11 +56,24 @@ def blocks(count: int, width: int, *, numbers: int = 2**22) -> Iterator[slice]:
         yield slice(start, min(start + step, count))
 
 
-def positive(value: object, name: str) -> None:
-    """Raise unless ``value`` is a positive finite number."""
+def number(value: object, name: str) -> float:
+    """The value if it is a real number; raise ``TypeError`` otherwise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not 0 < value < math.inf:
+    return float(value)
+
+
+def whole(value: object, name: str, *, least: int) -> None:
+    """Raise unless ``value`` is an integer that is not below ``least``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def positive(value: object, name: str) -> None:
+    """Raise unless ``value`` is a positive finite number."""
+    if not 0 < (value := number(value, name)) < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {value:g}")
 
 
@@ -122,6 +83,8 @@ def candidates(values: Any, name: str, default: Array) -> Array:
         return default
     if isinstance(values, str) or np.ndim(values) != 1:
         raise TypeError(f"{name} must be a sequence of numbers, got {type(values).__name__}; write [value] for one")
+    for value in values:
+        number(value, f"each of {name}")
     array = np.asarray(values, dtype=np.float64)
     if len(array) == 0 or not (np.isfinite(array).all() and (array > 0).all()):
         raise ValueError(f"{name} must be positive and finite numbers, at least one, got {array.tolist()}")

@@ -7,6 +7,8 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dalib.weights import _domains
+
 
 class CollapsedWeightsWarning(UserWarning):
     """A few rows carry nearly all the weight: what is fitted with these weights rests on those rows alone.
@@ -53,7 +55,7 @@ def effective_sample_size(weights: ArrayLike) -> float:
 
 def row_weights(weights: ArrayLike, name: str, count: int | None = None) -> NDArray[np.float64]:
     """The weights as a float64 vector; raise unless they are non-negative and finite with a positive sum."""
-    w = np.asarray(weights, dtype=np.float64)
+    w = _domains.numbers(weights, name)
     if w.ndim != 1 or w.size == 0 or (count is not None and len(w) != count):
         expected = "(rows,)" if count is None else f"({count},)"
         raise ValueError(f"{name} must have shape {expected}, one weight a row, got {w.shape}")
@@ -64,6 +66,12 @@ def row_weights(weights: ArrayLike, name: str, count: int | None = None) -> NDAr
     if not w.any():
         raise ValueError(f"{name} must not be all zero, got a sum of 0")
     return w
+
+
+def scaled_to_mean_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weights divided by their mean, with no sum that overflows."""
+    shares = weights / weights.max()
+    return np.asarray(shares / shares.mean())
 
 
 def mean_one(ratios: NDArray[np.float64], *, remedy: str) -> tuple[NDArray[np.float64], float]:
@@ -78,7 +86,7 @@ def mean_one(ratios: NDArray[np.float64], *, remedy: str) -> tuple[NDArray[np.fl
             f"no source row is near the target; {remedy}"
         )
     scale = float((ratios / largest).mean()) * largest
-    weights = ratios / scale
+    weights = scaled_to_mean_one(ratios)
     effective, count = effective_sample_size(weights), len(weights)
     if effective < max(0.05 * count, min(3.0, count / 2)):
         warnings.warn(

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dalib.weights import _domains
+
 Array = NDArray[np.float64]
 
 
@@ -47,7 +49,7 @@ def checked(
 
 def probabilities(values: ArrayLike, name: str) -> Array:
     """The values as a float64 matrix; raise unless its rows are probabilities."""
-    matrix = np.asarray(values, dtype=np.float64)
+    matrix = _domains.numbers(values, name)
     if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] < 2:
         raise ValueError(f"{name} must have shape (rows, classes) with at least two classes, got {matrix.shape}")
     if not np.isfinite(matrix).all():
@@ -68,9 +70,12 @@ def encoded(
     array = np.asarray(labels)
     if array.shape != (rows,):
         raise ValueError(f"source_labels must have shape ({rows},), one label a row, got {array.shape}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError("source_labels must not hold NaN; drop the rows without a label")
-    names = np.unique(array) if classes is None else np.asarray(classes)
+    present_names = distinct(array)
+    names = present_names if classes is None else np.asarray(classes)
+    if names.ndim != 1 or len(distinct(names)) != len(names):
+        raise ValueError(f"classes must name each column once, got {names.tolist()}")
+    if (names.dtype.kind in "US") != (array.dtype.kind in "US") and "O" not in (names.dtype.kind, array.dtype.kind):
+        raise TypeError(f"source_labels must be of the kind of classes, {names.dtype}, got {array.dtype}")
     if len(names) != columns:
         raise ValueError(
             f"the probabilities must have one column for each of the {len(names)} classes {names.tolist()}, "
@@ -85,6 +90,19 @@ def encoded(
     return codes.astype(np.int64), names
 
 
+def distinct(labels: NDArray[Any]) -> NDArray[Any]:
+    """The labels that occur, sorted; raise unless they can be: some are missing, or text stands beside numbers."""
+    try:
+        if labels.dtype.kind in "fO" and (labels != labels).any():
+            raise ValueError("source_labels must not hold NaN; drop the rows without a label")
+        return np.unique(labels)
+    except TypeError as problem:
+        kinds = sorted({type(label).__name__ for label in labels.tolist()})
+        raise TypeError(
+            f"source_labels must be of one kind, got {' and '.join(kinds)}; drop the rows without a label, or make all text"
+        ) from problem
+
+
 def present(data: LabelShiftData) -> None:
     """Raise unless every class has a labelled source row: no estimator of ratios can do without."""
     if (data.prior == 0).any():
@@ -95,5 +113,7 @@ def present(data: LabelShiftData) -> None:
 def weights_of(labels: ArrayLike, classes: NDArray[Any], class_weights: Array) -> Array:
     """The weight of the class of each label."""
     array = np.asarray(labels)
+    if array.ndim != 1:
+        raise ValueError(f"labels must have shape (rows,), one label a row, got {array.shape}")
     codes, _ = encoded(array, len(array), len(classes), classes.tolist())
     return class_weights[codes]

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from dalib.weights import _arrays
+
 Array = NDArray[np.float64]
 
 
@@ -64,10 +66,9 @@ def class_weight_intervals(
         >>> bool(1.2 < low[1] < 1.5 < high[1] < 1.8)
         True
     """
-    if not 0.0 < level < 1.0:
+    if not 0.0 < _arrays.number(level, "level") < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    if resamples < 2:
-        raise ValueError(f"resamples must be at least 2, got {resamples}")
+    _arrays.whole(resamples, "resamples", least=2)
     clone(estimator).fit(source_probabilities, source_labels, target_probabilities)  # refuses what it must
     source, target = np.asarray(source_probabilities), np.asarray(target_probabilities)
     labels = np.asarray(source_labels)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from dalib.weights import _arrays, _importance
+from dalib.weights import _arrays, _domains, _importance
 
 Array = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def clipping_curve(weights: ArrayLike, *, caps: ArrayLike | None = None) -> Clip
         (array([2. , 1.6]), array([0.5, 1. ]))
     """
     w = _importance.row_weights(weights, "weights")
-    w = w / w.mean()
+    w = _importance.scaled_to_mean_one(w)
     levels = np.sort(_arrays.candidates(caps, "caps", np.geomspace(1.0, max(w.max(), 1.0), 30)))
     clipped = [np.minimum(w, cap) for cap in levels]
     sizes = np.array([_importance.effective_sample_size(one) for one in clipped])
@@ -109,7 +109,7 @@ def balance_table(
         (array([-1.]), array([-0.5]))
     """
     checker = _Columns()
-    X, Z = _arrays.two_domains(checker, source, target)
+    X, Z = _domains.two_domains(checker, source, target)
     w = _importance.row_weights(weights, "weights", len(X))
     columns = getattr(checker, "feature_names_in_", [f"x{j}" for j in range(X.shape[1])])
     labels = [str(name) for name in (columns if names is None else names)]
@@ -146,7 +146,7 @@ def plot_weights(weights: ArrayLike, *, ax: Any = None) -> Any:
         'effective sample size 3 of 3'
     """
     w = _importance.row_weights(weights, "weights")
-    w = w / w.mean()
+    w = _importance.scaled_to_mean_one(w)
     ax = _axes(ax)
     ax.hist(w, bins=min(50, max(10, len(w) // 10)))
     ax.axvline(1.0, color="black", linewidth=0.8)

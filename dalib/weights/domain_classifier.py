@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dalib.weights import _arrays, _importance
+from dalib.weights import _arrays, _domains, _importance
 
 Array = NDArray[np.float64]
 
@@ -86,8 +86,8 @@ class DomainClassifierWeights(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source: ArrayLike, target: ArrayLike) -> Self:
         """Learn ``weights_`` from the rows of both domains, shapes ``(n, d)`` and ``(m, d)``."""
-        X, Z = _arrays.two_domains(self, source, target)
-        if not 0.0 < self.clip < 0.5:
+        X, Z = _domains.two_domains(self, source, target)
+        if not 0.0 < _arrays.number(self.clip, "clip") < 0.5:
             raise ValueError(f"clip must lie between 0 and 0.5, got {self.clip}")
         if self.calibration not in (None, "sigmoid", "isotonic"):
             raise ValueError(f"calibration must be None, 'sigmoid' or 'isotonic', got {self.calibration!r}")
@@ -111,7 +111,8 @@ class DomainClassifierWeights(BaseEstimator):  # type: ignore[misc]
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Logarithm of the estimated ratio of the densities, target over source, of new rows, shape ``(rows,)``."""
-        return self._log_ratios(self.classifier_, _arrays.rows(self, X))
+        new = _domains.rows(self, X)
+        return self._log_ratios(self.classifier_, new)
 
     def _new_classifier(self) -> Any:
         classifier = self.classifier

@@ -82,15 +82,24 @@ class MaximumLikelihoodLabelShift(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source_probabilities: ArrayLike, source_labels: ArrayLike, target_probabilities: ArrayLike) -> Self:
         """Learn ``class_weights_`` from held-out source rows with labels and from target rows without."""
-        for name in ("tolerance", "max_iter"):
-            _arrays.positive(getattr(self, name), name)
+        _arrays.positive(self.tolerance, "tolerance")
+        _arrays.whole(self.max_iter, "max_iter", least=1)
+        if self.calibrator is not None and not (
+            hasattr(self.calibrator, "fit") and hasattr(self.calibrator, "transform")
+        ):
+            raise TypeError(f"calibrator must have fit and transform, got {type(self.calibrator).__name__}")
         data = _label_shift.checked(source_probabilities, source_labels, target_probabilities, self.classes)
         _label_shift.present(data)
         source, target = data.source, data.target
         if self.calibrator is not None:
             self.calibrator_ = clone(self.calibrator).fit(source, data.classes[data.labels])
             source, target = self.calibrator_.transform(source), self.calibrator_.transform(target)
-        expected = np.maximum(source.mean(axis=0), np.finfo(np.float64).tiny)
+        expected = source.mean(axis=0)
+        if not (expected > 0).all():
+            raise ValueError(
+                f"every class must have a probability above 0 in some source row, got none for "
+                f"{data.classes[expected == 0].tolist()}; pass calibrator=BiasCorrectedTemperature(), or merge classes"
+            )
         shares, self.gap_, self.n_iter_ = _most_likely_shares(
             target / expected, expected, self.tolerance, self.max_iter
         )
@@ -113,13 +122,19 @@ class MaximumLikelihoodLabelShift(BaseEstimator):  # type: ignore[misc]
         return _label_shift.weights_of(labels, self.classes_, self.class_weights_)
 
     def adjust(self, probabilities: ArrayLike) -> Array:
-        """Class probabilities of target rows under the target's shares, shape ``(rows, classes)``."""
+        """Class probabilities of target rows under the target's shares, shape ``(rows, classes)``.
+
+        A row whose classes all have the share 0 keeps its probabilities.
+        """
         check_is_fitted(self)
         P = _label_shift.probabilities(probabilities, "probabilities")
+        if P.shape[1] != len(self.class_weights_):
+            raise ValueError(f"probabilities must have {len(self.class_weights_)} classes, got {P.shape[1]}")
         if self.calibrator is not None:
             P = self.calibrator_.transform(P)
         adjusted = P * self.class_weights_
-        return np.asarray(adjusted / adjusted.sum(axis=1, keepdims=True))
+        total = adjusted.sum(axis=1, keepdims=True)
+        return np.asarray(np.divide(adjusted, total, out=P.copy(), where=total > 0))
 
 
 def _most_likely_shares(ratios: Array, start: Array, tolerance: float, max_iter: int) -> tuple[Array, float, int]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cholesky, solve_triangular
 from sklearn.base import BaseEstimator
 
-from dalib.weights import _arrays, _importance
+from dalib.weights import _arrays, _domains, _importance
 
 Array = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ class GaussianDensityWeights(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source: ArrayLike, target: ArrayLike) -> Self:
         """Learn ``weights_`` from the rows of both domains, shapes ``(n, d)`` and ``(m, d)``."""
-        X, Z = _arrays.two_domains(self, source, target)
+        X, Z = _domains.two_domains(self, source, target)
         _arrays.positive(self.ridge, "ridge")
         of_source, of_target = (np.atleast_2d(np.cov(rows, rowvar=False, bias=True)) for rows in (X, Z))
         within = (len(X) * of_source + len(Z) * of_target) / (len(X) + len(Z))
@@ -74,12 +74,13 @@ class GaussianDensityWeights(BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: ArrayLike) -> Array:
-        """Weights of new rows on the scale of ``weights_``, shape ``(rows,)``."""
-        return np.exp(self.score_samples(X) - self._log_scale)
+        """Weights of new rows on the scale of ``weights_``, shape ``(rows,)``; infinite beyond the largest float."""
+        with np.errstate(over="ignore"):
+            return np.asarray(np.exp(self.score_samples(X) - self._log_scale))
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Logarithm of the estimated ratio of the densities of new rows, shape ``(rows,)``."""
-        return self._log_ratios(_arrays.rows(self, X))
+        return self._log_ratios(_domains.rows(self, X))
 
     def _log_ratios(self, X: Array) -> Array:
         of_source, of_target = (_log_normal(X, mean, factor) for mean, factor in self._normals)

@@ -14,6 +14,8 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
+from dalib.weights import _arrays, _domains, _importance
+
 Array = NDArray[np.float64]
 
 
@@ -90,7 +92,7 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit on the labelled source rows, shapes ``(n, d)`` and ``(n,)``."""
-        if not 0.0 <= self.flattening < math.inf:
+        if not 0.0 <= _arrays.number(self.flattening, "flattening") < math.inf:
             raise ValueError(f"flattening must be at least 0 and finite, got {self.flattening}")
         inner = clone(self.estimator)
         if self.target is None:
@@ -112,11 +114,14 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
             )
         source, target = X, self.target
         if self.preprocess is not None:
+            if not hasattr(self.preprocess, "transform"):
+                raise TypeError(f"preprocess must be a transformer, got {type(self.preprocess).__name__}")
             both = clone(self.preprocess).fit(_stacked(X, self.target))
             source, target = both.transform(X), both.transform(self.target)
         self.weights_estimator_ = clone(self.weights).fit(source, target)
-        raw = np.asarray(self.weights_estimator_.weights_, dtype=np.float64)  # it has warned where they collapse
-        flat = np.ones_like(raw) if self.flattening == 0 else raw**self.flattening
+        raw: Any = getattr(self.weights_estimator_, "weights_", None)  # it has warned where they collapse
+        shares = _importance.row_weights(raw, "weights_ of the estimator of weights", _num_samples(X))
+        flat = np.asarray((shares / shares.max()) ** self.flattening)  # no power of a share overflows
         return np.asarray(flat / flat.mean())
 
     def predict(self, X: ArrayLike) -> Any:
@@ -174,9 +179,20 @@ def _weight_parameter(estimator: Any) -> str:
 
 
 def _stacked(X: Any, target: Any) -> Any:
-    """The rows of both domains, as a DataFrame where both are."""
+    """The rows of both domains, a DataFrame or sparse where both are; raise unless the columns fit."""
+    if hasattr(X, "tocsr") and hasattr(target, "tocsr"):
+        from scipy.sparse import vstack
+
+        return vstack([X, target]).tocsr()
+    shapes = [np.shape(_domains.readable(rows, name)) for rows, name in ((X, "X"), (target, "target"))]
+    if [len(shape) for shape in shapes] != [2, 2] or shapes[0][1] != shapes[1][1]:
+        raise ValueError(
+            f"X and target must be matrices with the same number of features, got shapes {shapes[0]} and {shapes[1]}"
+        )
     if hasattr(X, "iloc") and hasattr(target, "iloc"):
         import pandas as pd
 
+        if list(X.columns) != list(target.columns):
+            raise ValueError("X and target must have the same columns in the same order; pass target=target[X.columns]")
         return pd.concat([X, target], ignore_index=True)
     return np.concatenate([np.asarray(X), np.asarray(target)])

@@ -67,6 +67,10 @@ def importance_weighted_scorer(
         The weights are normalised over the rows that are scored; the paper divides by their number instead, which is
         unbiased and varies more.
     """
+    if not callable(metric):
+        raise TypeError(f"metric must be a function, got {type(metric).__name__}; pass sklearn.metrics.accuracy_score")
+    if isinstance(ratio, type):
+        raise TypeError(f"ratio must be a fitted estimator, got the class {ratio.__name__}")
     if not hasattr(ratio, "predict"):
         raise TypeError(
             f"ratio must have predict, to weigh held-out rows, got {type(ratio).__name__}; "
@@ -97,5 +101,10 @@ def _score(
 ) -> float:
     predicted = model.predict_proba(X) if probabilities else model.predict(X)
     rows = X if preprocess is None else preprocess.transform(X)
-    weights = _importance.row_weights(ratio.predict(rows), "the weights of the held-out rows", np.shape(predicted)[0])
+    found = np.asarray(ratio.predict(rows))
+    if not found.any():
+        raise ValueError(
+            "the weights of the held-out rows must not be all zero; deal rows by weight: cv=WeightedKFold(ratio.weights_)"
+        )
+    weights = _importance.row_weights(found, "the weights of the held-out rows", np.shape(predicted)[0])
     return sign * float(metric(y, predicted, sample_weight=weights))

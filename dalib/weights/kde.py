@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 
-from dalib.weights import _arrays, _importance
+from dalib.weights import _arrays, _domains, _importance
 
 Array = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ class KernelDensityWeights(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source: ArrayLike, target: ArrayLike) -> Self:
         """Learn ``weights_`` from the rows of both domains, shapes ``(n, d)`` and ``(m, d)``."""
-        X, Z = _arrays.two_domains(self, source, target)
+        X, Z = _domains.two_domains(self, source, target)
         if self.bandwidth is not None:
             _arrays.positive(self.bandwidth, "bandwidth")
         spread = np.concatenate([X, Z]).std(axis=0)
@@ -68,12 +68,13 @@ class KernelDensityWeights(BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: ArrayLike) -> Array:
-        """Weights of new rows on the scale of ``weights_``, shape ``(rows,)``."""
-        return np.exp(self.score_samples(X) - self._log_scale)
+        """Weights of new rows on the scale of ``weights_``, shape ``(rows,)``; infinite beyond the largest float."""
+        with np.errstate(over="ignore"):
+            return np.asarray(np.exp(self.score_samples(X) - self._log_scale))
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Logarithm of the estimated ratio of the densities of new rows, shape ``(rows,)``."""
-        return self._log_ratios(_arrays.rows(self, X))
+        return self._log_ratios(_domains.rows(self, X))
 
     def _widths(self, rows: Array, spread: Array) -> Array:
         count, features = rows.shape

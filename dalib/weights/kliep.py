@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from dalib.weights import _arrays, _importance
+from dalib.weights import _arrays, _domains, _importance
 
 Array = NDArray[np.float64]
 
@@ -98,11 +98,10 @@ class KLIEP(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source: ArrayLike, target: ArrayLike) -> Self:
         """Learn ``weights_`` from the rows of both domains, shapes ``(n, d)`` and ``(m, d)``."""
-        X, Z = _arrays.two_domains(self, source, target)
-        for name in ("centres", "tolerance", "max_iter"):
-            _arrays.positive(getattr(self, name), name)
-        if self.folds < 2:
-            raise ValueError(f"folds must be at least 2, got {self.folds}")
+        X, Z = _domains.two_domains(self, source, target)
+        _arrays.positive(self.tolerance, "tolerance")
+        for name, least in (("centres", 1), ("max_iter", 1), ("folds", 2)):
+            _arrays.whole(getattr(self, name), name, least=least)
         middle = _arrays.mean_distance_bandwidth(X, Z)
         bandwidths = _arrays.candidates(self.bandwidths, "bandwidths", middle * np.array([0.25, 0.5, 1.0, 2.0, 4.0]))
         rng = check_random_state(self.random_state)
@@ -149,7 +148,7 @@ class KLIEP(BaseEstimator):  # type: ignore[misc]
             return np.asarray(np.log(self._ratios(X)))
 
     def _ratios(self, X: ArrayLike) -> Array:
-        new = _arrays.rows(self, X)
+        new = _domains.rows(self, X)
         return np.asarray(_arrays.gaussian_kernel(new, self.centres_, self.bandwidth_) @ self.coefficients_)
 
     def _components(self, X: Array, Z: Array, bandwidth: float) -> tuple[Array, Array]:

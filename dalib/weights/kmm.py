@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from dalib.weights import _arrays, _box_slab, _importance
+from dalib.weights import _arrays, _box_slab, _domains, _importance
 from dalib.weights._box_slab_solver import solve
 
 Array = NDArray[np.float64]
@@ -108,11 +109,12 @@ class KernelMeanMatching(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source: ArrayLike, target: ArrayLike) -> Self:
         """Learn ``weights_`` from the rows of both domains, shapes ``(n, d)`` and ``(m, d)``."""
-        X, Z = _arrays.two_domains(self, source, target)
+        X, Z = _domains.two_domains(self, source, target)
         count = len(X)
         feasible = self._feasible(count)
-        for name in ("tolerance", "max_iter", "exact_rows", "landmarks"):
-            _arrays.positive(getattr(self, name), name)
+        _arrays.positive(self.tolerance, "tolerance")
+        for name in ("max_iter", "exact_rows", "landmarks"):
+            _arrays.whole(getattr(self, name), name, least=1)
         if self.bandwidth is not None:
             _arrays.positive(self.bandwidth, "bandwidth")
         self.bandwidth_ = _arrays.mean_distance_bandwidth(X, Z) if self.bandwidth is None else float(self.bandwidth)
@@ -139,7 +141,7 @@ class KernelMeanMatching(BaseEstimator):  # type: ignore[misc]
 
     def _feasible(self, count: int) -> _box_slab.BoxSlab:
         slack = (math.sqrt(count) - 1.0) / math.sqrt(count) if self.slack is None else self.slack
-        if not 0.0 <= slack < math.inf:
+        if not 0.0 <= _arrays.number(slack, "slack") < math.inf:
             raise ValueError(f"slack must be at least 0 and finite, got {slack}")
         _arrays.positive(self.max_weight, "max_weight")
         if self.max_weight < 1.0 - slack:
@@ -151,7 +153,7 @@ class KernelMeanMatching(BaseEstimator):  # type: ignore[misc]
 
     def _kernel(self) -> Kernel:
         if self.kernel is not None:
-            return self.kernel
+            return partial(_checked_kernel, self.kernel)
         bandwidth = self.bandwidth_
         return lambda X, Y: _arrays.gaussian_kernel(X, Y, bandwidth)
 
@@ -166,6 +168,20 @@ class KernelMeanMatching(BaseEstimator):  # type: ignore[misc]
         for part in _arrays.blocks(len(X), len(marks)):
             factor[part] = kernel(X[part], marks) @ root
         return factor
+
+
+def _checked_kernel(kernel: Kernel, X: Array, Y: Array) -> Array:
+    if not callable(kernel):
+        raise TypeError(
+            f"kernel must be a function (X, Y) -> matrix, got {type(kernel).__name__}; leave it out for Gaussian"
+        )
+    values = _domains.numbers(kernel(X, Y), "what kernel returns")
+    if values.shape != (len(X), len(Y)) or not np.isfinite(values).all():
+        raise ValueError(
+            f"what kernel returns must be finite, of shape ({len(X)}, {len(Y)}), got shape {values.shape} "
+            f"with {int((~np.isfinite(values)).sum())} entries that are not finite"
+        )
+    return values
 
 
 def _product(kernel: Kernel, X: Array, b: Array) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 
-from dalib.weights import _arrays, _importance
+from dalib.weights import _arrays, _domains, _importance
 
 _REMEDY = "raise smoothing, or use an estimator that shares a target row among its neighbours"
 
@@ -55,8 +55,8 @@ class NearestNeighbourWeights(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source: ArrayLike, target: ArrayLike) -> Self:
         """Learn ``weights_`` from the rows of both domains, shapes ``(n, d)`` and ``(m, d)``."""
-        X, Z = _arrays.two_domains(self, source, target)
-        if not 0.0 <= self.smoothing < math.inf:
+        X, Z = _domains.two_domains(self, source, target)
+        if not 0.0 <= _arrays.number(self.smoothing, "smoothing") < math.inf:
             raise ValueError(f"smoothing must be at least 0 and finite, got {self.smoothing}")
         places, place_of_row, sharing = np.unique(X, axis=0, return_inverse=True, return_counts=True)
         nearest = NearestNeighbors(n_neighbors=1).fit(places).kneighbors(Z, return_distance=False)[:, 0]

@@ -12,7 +12,7 @@ from scipy.optimize import lsq_linear
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from dalib.weights import _importance, _label_shift
+from dalib.weights import _arrays, _importance, _label_shift
 
 Array = NDArray[np.float64]
 
@@ -83,11 +83,11 @@ class RLLS(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source_probabilities: ArrayLike, source_labels: ArrayLike, target_probabilities: ArrayLike) -> Self:
         """Learn ``class_weights_`` from held-out source rows with labels and from target rows without."""
-        if not 0.0 <= self.regularization < math.inf:
+        if not 0.0 <= _arrays.number(self.regularization, "regularization") < math.inf:
             raise ValueError(f"regularization must be at least 0 and finite, got {self.regularization}")
-        if not 0.0 < self.confidence < 1.0:
+        if not 0.0 < _arrays.number(self.confidence, "confidence") < 1.0:
             raise ValueError(f"confidence must lie between 0 and 1, got {self.confidence}")
-        if not 0.0 <= self.trust <= 1.0:
+        if not 0.0 <= _arrays.number(self.trust, "trust") <= 1.0:
             raise ValueError(f"trust must lie in [0, 1], got {self.trust}")
         data = _label_shift.checked(source_probabilities, source_labels, target_probabilities, self.classes)
         _label_shift.present(data)

@@ -9,10 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from dalib.weights import _arrays, _box_slab, _label_shift
+from dalib.weights import _arrays, _box_slab, _domains, _label_shift
 from dalib.weights._box_slab_solver import solve
 
 Array = NDArray[np.float64]
+
+_MOST_ROWS = 30_000  # a kernel matrix of 7 GB
 
 
 class ShiftDetector(BaseEstimator):  # type: ignore[misc]
@@ -75,19 +77,23 @@ class ShiftDetector(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source: ArrayLike, source_labels: ArrayLike, target: ArrayLike) -> Self:
         """Run both tests on source rows with labels and target rows without."""
-        X, Z = _arrays.two_domains(self, source, target)
-        if not 0.0 < self.level < 1.0:
+        X, Z = _domains.two_domains(self, source, target)
+        if not 0.0 < _arrays.number(self.level, "level") < 1.0:
             raise ValueError(f"level must lie between 0 and 1, got {self.level}")
-        if self.resamples < 1:
-            raise ValueError(f"resamples must be at least 1, got {self.resamples}")
+        _arrays.whole(self.resamples, "resamples", least=1)
         if self.bandwidth is not None:
             _arrays.positive(self.bandwidth, "bandwidth")
-        count = len(np.unique(np.asarray(source_labels)))
+        count = len(_label_shift.distinct(np.asarray(source_labels)))
         codes, self.classes_ = _label_shift.encoded(source_labels, len(X), count, None)
         rows_of_class = np.bincount(codes)
         if rows_of_class.min() < 2:
-            fewest = self.classes_[rows_of_class.argmin()]
+            fewest = self.classes_.tolist()[rows_of_class.argmin()]
             raise ValueError(f"every class must have at least two source rows, got 1 of {fewest!r}")
+        if len(X) + len(Z) > _MOST_ROWS:
+            raise ValueError(
+                f"source and target must have at most {_MOST_ROWS} rows together, as their kernel matrix is held whole, "
+                f"got {len(X) + len(Z)}; test a random sample of both"
+            )
         half = 0.5 * _arrays.mean_distance_bandwidth(X, Z)
         pooled = np.concatenate([X, Z])
         kernel = _arrays.gaussian_kernel(pooled, pooled, half if self.bandwidth is None else self.bandwidth)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from dalib.weights import _arrays, _box_slab, _importance, _label_shift
+from dalib.weights import _arrays, _box_slab, _domains, _importance, _label_shift
 from dalib.weights._box_slab_solver import solve
 
 Array = NDArray[np.float64]
@@ -63,10 +63,10 @@ class TargetShiftWeights(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source: ArrayLike, source_labels: ArrayLike, target: ArrayLike) -> Self:
         """Learn ``class_weights_`` from source rows with labels and target rows without."""
-        X, Z = _arrays.two_domains(self, source, target)
+        X, Z = _domains.two_domains(self, source, target)
         if self.bandwidth is not None:
             _arrays.positive(self.bandwidth, "bandwidth")
-        count = len(np.unique(np.asarray(source_labels)))
+        count = len(_label_shift.distinct(np.asarray(source_labels)))
         codes, self.classes_ = _label_shift.encoded(source_labels, len(X), count, None)
         if count < 2:
             raise ValueError(f"source_labels must hold at least two classes, got {self.classes_.tolist()}")

@@ -34,6 +34,9 @@ class RelativeRatio(NamedTuple):
 
     def __call__(self, rows: Tensor) -> Tensor:
         """One weight a row, shape ``(rows,)``; their mean is one over the source rows it was learnt from."""
+        _checks.matrix(rows, "rows")
+        if rows.shape[1] != self.centres.shape[1]:
+            raise ValueError(f"rows must have {self.centres.shape[1]} features, got {rows.shape[1]}")
         kernel = _gaussian(rows.to(self.centres.dtype), self.centres, self.bandwidth)
         return (kernel @ self.coefficients / self.scale).to(rows.dtype)
 
@@ -83,12 +86,20 @@ def relative_ratio(
         tensor([1.2449, 0.1685])
     """
     _checks.two_samples(source, target)
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
+        raise TypeError(f"alpha must be a number, got {type(alpha).__name__}")
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
     _checks.at_least(centres, 1, "centres")
+    ridges = _sequence(ridges, "ridges")
     rows, others = source.double(), target.double()
+    _refuse_wide_scales(rows, others)
     middle = _mean_distance(rows, others)
-    widths = [middle * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0)] if bandwidths is None else list(bandwidths)
+    widths = (
+        [middle * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0)]
+        if bandwidths is None
+        else _sequence(bandwidths, "bandwidths")
+    )
     for name, values in (("bandwidths", widths), ("ridges", ridges)):
         if not values:
             raise ValueError(f"{name} must have at least one entry, got none")
@@ -188,8 +199,33 @@ def leave_one_out_errors(
     return torch.stack(errors)
 
 
+def _sequence(values: Sequence[float], name: str) -> list[float]:
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} must be a sequence of numbers, got {type(values).__name__}; write [value] for one")
+    return list(values)
+
+
 def _gaussian(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
-    return torch.exp(torch.cdist(x, y).square() / (-2.0 * bandwidth**2))
+    middle = y.mean(dim=0)  # near the data, where distances are exact
+    return torch.exp(torch.cdist((x - middle) / bandwidth, (y - middle) / bandwidth).square() / -2.0)
+
+
+def _refuse_wide_scales(rows: Tensor, others: Tensor) -> None:
+    """Raise where the squares of the entries overflow or vanish, if the values may be read; and for sparse tensors."""
+    if rows.layout != torch.strided or others.layout != torch.strided:
+        raise TypeError(
+            f"source and target must be dense, got {rows.layout} and {others.layout}; pass them .to_dense()"
+        )
+    if not _checks.values_are_checked(rows):
+        return
+    largest = max(float(rows.abs().max()), float(others.abs().max()))
+    pooled = torch.cat([rows, others])
+    spread = float((pooled.amax(dim=0) - pooled.amin(dim=0)).max())
+    if largest > 1e140 or 0 < spread < 1e-140:
+        raise ValueError(
+            "source and target must have entries up to 1e140 that vary by at least 1e-140, "
+            f"got {largest:.1e} and {spread:.1e}; rescale the features"
+        )
 
 
 def _mean_distance(x: Tensor, y: Tensor) -> float:

@@ -7,13 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dalib.weights import _boosting
+from dalib.weights import _arrays, _boosting
 
 Array = NDArray[np.float64]
 
@@ -91,11 +91,10 @@ class TrAdaBoost(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit on the labelled target rows, shapes ``(m, d)`` and ``(m,)``."""
         target, own = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(own)
-        if self.rounds < 1:
-            raise ValueError(f"rounds must be at least 1, got {self.rounds}")
+        _arrays.whole(self.rounds, "rounds", least=1)
         rows, marks = _boosting.source_rows(self.source, self.source_labels, target.shape[1])
         n = len(rows)
-        every, labels = np.concatenate([rows, target]), np.concatenate([marks.astype(own.dtype), own]) if n else own
+        every, labels = np.concatenate([rows, target]), _boosting.both_labels(marks, own) if n else own
         self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes, got 1 class: {self.classes_.tolist()}")
@@ -201,11 +200,10 @@ class TrAdaBoostR2(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit on the labelled target rows, shapes ``(m, d)`` and ``(m,)``."""
         target, own = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
-        if self.rounds < 1:
-            raise ValueError(f"rounds must be at least 1, got {self.rounds}")
+        _arrays.whole(self.rounds, "rounds", least=1)
         rows, marks = _boosting.source_rows(self.source, self.source_labels, target.shape[1])
         n = len(rows)
-        every, values = np.concatenate([rows, target]), np.concatenate([marks.astype(np.float64), own])
+        every, values = np.concatenate([rows, target]), _boosting.both_values(marks, own)
         factor = _boosting.source_factor(n, self.rounds)
         weights = np.full(len(every), 1.0 / len(every))
         rng = check_random_state(self.random_state)
@@ -243,7 +241,7 @@ class TrAdaBoostR2(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _new(estimator: Any, default: Any, rng: Any) -> Any:
-    learner = clone(default if estimator is None else estimator)
+    learner = _boosting.weighted_learner(estimator, default)
     if "random_state" in learner.get_params():
         learner.set_params(random_state=rng.randint(2**31 - 1))
     return learner

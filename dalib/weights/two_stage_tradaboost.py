@@ -6,13 +6,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import KFold
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dalib.weights import _boosting
+from dalib.weights import _arrays, _boosting
 
 Array = NDArray[np.float64]
 
@@ -84,14 +84,13 @@ class TwoStageTrAdaBoostR2(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Fit on the labelled target rows, shapes ``(m, d)`` and ``(m,)``."""
         target, own = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         for name, least in (("stages", 1), ("rounds", 1), ("folds", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+            _arrays.whole(getattr(self, name), name, least=least)
         rows, marks = _boosting.source_rows(self.source, self.source_labels, target.shape[1])
         n, m = len(rows), len(target)
         stages = self.stages if n else 1
         rng = check_random_state(self.random_state)
         seed = rng.randint(2**31 - 1)
-        every, values = np.concatenate([rows, target]), np.concatenate([marks.astype(np.float64), own])
+        every, values = np.concatenate([rows, target]), _boosting.both_values(marks, own)
         weights = np.full(n + m, 1.0 / (n + m))
         self.errors_, kept = np.full(stages, np.nan), []
         for stage in range(stages):
@@ -115,7 +114,7 @@ class TwoStageTrAdaBoostR2(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return _median(self.estimators_, self.estimator_weights_, rows)
 
     def _learner(self, seed: int) -> Any:
-        learner = clone(DecisionTreeRegressor(max_depth=3) if self.estimator is None else self.estimator)
+        learner = _boosting.weighted_learner(self.estimator, DecisionTreeRegressor(max_depth=3))
         if "random_state" in learner.get_params():
             learner.set_params(random_state=seed)
         return learner

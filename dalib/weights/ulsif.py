@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from dalib.weights import _arrays, _importance
+from dalib.weights import _arrays, _domains, _importance
 
 Array = NDArray[np.float64]
 
@@ -92,10 +92,10 @@ class RuLSIF(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, source: ArrayLike, target: ArrayLike) -> Self:
         """Learn ``weights_`` from the rows of both domains, shapes ``(n, d)`` and ``(m, d)``."""
-        X, Z = _arrays.two_domains(self, source, target)
-        if not 0.0 <= self.alpha <= 1.0:
+        X, Z = _domains.two_domains(self, source, target)
+        if not 0.0 <= _arrays.number(self.alpha, "alpha") <= 1.0:
             raise ValueError(f"alpha must lie in [0, 1], got {self.alpha}")
-        _arrays.positive(self.centres, "centres")
+        _arrays.whole(self.centres, "centres", least=1)
         middle = _arrays.mean_distance_bandwidth(X, Z)
         bandwidths = _arrays.candidates(self.bandwidths, "bandwidths", middle * np.array([0.25, 0.5, 1.0, 2.0, 4.0]))
         ridges = _arrays.candidates(self.ridges, "ridges", np.array([1e-3, 1e-2, 1e-1, 1.0, 10.0]))
@@ -108,7 +108,9 @@ class RuLSIF(BaseEstimator):  # type: ignore[misc]
         if pairs > 1 and self.errors_.size > 1:
             for at, bandwidth in enumerate(bandwidths):
                 at_source, at_target = (_arrays.gaussian(squared, bandwidth) for squared in distances)
-                self.errors_[at] = leave_one_out_errors(at_source, at_target, ridges, self.alpha, left_out)
+                with np.errstate(all="ignore"):  # of ridges so small that nothing is left of the numbers
+                    self.errors_[at] = leave_one_out_errors(at_source, at_target, ridges, self.alpha, left_out)
+            self.errors_[np.isnan(self.errors_)] = np.inf
             row, column = divmod(int(np.argmin(self.errors_)), len(ridges))
         else:
             row, column = (len(bandwidths) - 1) // 2, (len(ridges) - 1) // 2
@@ -116,7 +118,12 @@ class RuLSIF(BaseEstimator):  # type: ignore[misc]
         at_source, at_target = (_arrays.gaussian(squared, self.bandwidth_) for squared in distances)
         H = _gram(at_source, (1.0 - self.alpha) / len(X)) + _gram(at_target, self.alpha / len(Z))
         H[np.diag_indices(len(H))] += self.ridge_
-        self.coefficients_ = np.maximum(np.linalg.solve(H, at_target.mean(axis=0)), 0.0)
+        try:
+            self.coefficients_ = np.maximum(np.linalg.solve(H, at_target.mean(axis=0)), 0.0)
+        except np.linalg.LinAlgError as problem:
+            raise ValueError(
+                f"ridges must be large enough for a system that can be solved, got {self.ridge_:g}; pass larger ones"
+            ) from problem
         self.weights_, self.scale_ = _importance.mean_one(at_source @ self.coefficients_, remedy=_REMEDY)
         return self
 
@@ -130,7 +137,7 @@ class RuLSIF(BaseEstimator):  # type: ignore[misc]
             return np.asarray(np.log(self._ratios(X)))
 
     def _ratios(self, X: ArrayLike) -> Array:
-        new = _arrays.rows(self, X)
+        new = _domains.rows(self, X)
         return np.asarray(_arrays.gaussian_kernel(new, self.centres_, self.bandwidth_) @ self.coefficients_)
 
 

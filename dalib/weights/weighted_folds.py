@@ -42,7 +42,7 @@ class WeightedKFold:
     def __init__(
         self, weights: ArrayLike, n_splits: int = 5, *, random_state: int | np.random.RandomState | None = 0
     ) -> None:
-        self.weights = _importance.row_weights(weights, "weights")
+        self.weights = _importance.scaled_to_mean_one(_importance.row_weights(weights, "weights"))
         if isinstance(n_splits, bool) or not isinstance(n_splits, int | np.integer):
             raise TypeError(f"n_splits must be an integer, got {type(n_splits).__name__}")
         if not 2 <= n_splits <= len(self.weights):

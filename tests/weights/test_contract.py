@@ -84,7 +84,7 @@ def test_frames_pickles_and_new_rows(estimator):
         (np.ones((9, 2)), np.ones((9, 4)), ValueError, "source and target must have the same number of features"),
         (np.ones(9), np.ones((9, 4)), ValueError, r"source must have shape \(rows, features\), got \(9,\)"),
         (np.ones((9, 2)), np.full((9, 2), np.nan), ValueError, "target must be finite, got NaN .* 18 entries"),
-        (np.ones((9, 2)), np.ones((0, 2)), ValueError, r"0 sample\(s\)"),
+        (np.ones((9, 2)), np.ones((0, 2)), ValueError, "must have at least one row and one feature"),
         (torch.ones(9, 2, device="meta"), np.ones((9, 2)), TypeError, r"pass source.detach\(\).cpu\(\).numpy\(\)"),
     ],
 )

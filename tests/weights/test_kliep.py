@@ -98,7 +98,7 @@ def test_far_rows_have_no_weight():
     ("options", "error", "message"),
     [
         ({"folds": 1}, ValueError, "folds must be at least 2, got 1"),
-        ({"centres": 0}, ValueError, "centres must be positive"),
+        ({"centres": 0}, ValueError, "centres must be at least 1, got 0"),
         ({"tolerance": -1.0}, ValueError, "tolerance must be positive"),
         ({"bandwidths": 1.0}, TypeError, "bandwidths must be a sequence of numbers"),
     ],

@@ -124,7 +124,7 @@ def test_one_row_and_far_rows():
         ({"bandwidths": 1.0}, TypeError, r"bandwidths must be a sequence of numbers, got float; write \[value\]"),
         ({"bandwidths": []}, ValueError, "bandwidths must be positive and finite numbers, at least one"),
         ({"ridges": [0.0]}, ValueError, r"ridges must be positive and finite numbers, at least one, got \[0.0\]"),
-        ({"centres": 0}, ValueError, "centres must be positive"),
+        ({"centres": 0}, ValueError, "centres must be at least 1, got 0"),
     ],
 )
 def test_bad_options(options, error, message):
