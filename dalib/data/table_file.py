@@ -106,11 +106,11 @@ def _parquet(path: Path) -> dict[str, NDArray[Any]]:
     try:
         import pandas
     except ImportError as error:
-        raise ImportError("reading Parquet needs pandas: pip install pandas pyarrow") from error
+        raise ImportError("reading Parquet needs pandas and pyarrow: pip install 'dalib[parquet]'") from error
     try:
         frame = pandas.read_parquet(path)
     except ImportError as error:
-        raise ImportError("reading Parquet needs pyarrow beside pandas: pip install pyarrow") from error
+        raise ImportError("reading Parquet needs pandas and pyarrow: pip install 'dalib[parquet]'") from error
     except Exception as error:  # a damaged file can break the parser anywhere
         raise ValueError(f"{path} must be a readable file of Parquet: {error}") from error
     if not len(frame):

@@ -263,5 +263,5 @@ def test_wrong_calls(tmp_path, monkeypatch):
     run = made_record()
     store(tmp_path, run)
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
-    with pytest.raises(ImportError, match="--embedding umap needs umap-learn"):
+    with pytest.raises(ImportError, match=r"--embedding umap needs umap-learn; pip install 'dalib\[umap\]'"):
         features_figure(stored_runs(group_of([run]), tmp_path, "A-W"), "umap")

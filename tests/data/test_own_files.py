@@ -106,10 +106,10 @@ def test_parquet_where_pandas_can_read_it(tmp_path, monkeypatch):
 
 def test_a_damaged_parquet_file_and_one_without_pandas(tmp_path, monkeypatch):
     path = write(tmp_path / "a.parquet", "PAR1 and nothing more")
-    with pytest.raises((ValueError, ImportError), match=r"must be a readable file of Parquet|needs pyarrow"):
+    with pytest.raises((ValueError, ImportError), match=r"must be a readable file of Parquet|needs pandas and pyarrow"):
         table_file(path)
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match="reading Parquet needs pandas: pip install pandas pyarrow"):
+    with pytest.raises(ImportError, match=r"reading Parquet needs pandas and pyarrow: pip install 'dalib\[parquet\]'"):
         table_file(path)
 
 

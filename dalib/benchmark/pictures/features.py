@@ -68,7 +68,7 @@ def _embedded(rows: NDArray[Any], embedding: str) -> NDArray[Any]:
             from umap import UMAP
         except ImportError:
             raise ImportError(
-                "--embedding umap needs umap-learn; pip install umap-learn, or take tsne or pca"
+                "--embedding umap needs umap-learn; pip install 'dalib[umap]', or take tsne or pca"
             ) from None
         drawn: NDArray[Any] = UMAP(random_state=0, n_jobs=1).fit_transform(rows.astype(np.float32))
         return drawn
