@@ -73,11 +73,11 @@ def _embedded(rows: NDArray[Any], embedding: str) -> NDArray[Any]:
         drawn: NDArray[Any] = UMAP(random_state=0, n_jobs=1).fit_transform(rows.astype(np.float32))
         return drawn
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
-    perplexity = min(30.0, (len(rows) - 1) / 3)
-    places: NDArray[Any] = TSNE(perplexity=perplexity, init="pca", max_iter=500, random_state=0).fit_transform(
-        rows.astype(np.float32)
-    )
+    method = TSNE(perplexity=min(30.0, (len(rows) - 1) / 3), init="pca", max_iter=400, random_state=0)
+    with threadpool_limits(1):  # with so few rows threads wait for each other, on a busy machine most of the time
+        places: NDArray[Any] = method.fit_transform(rows.astype(np.float32))
     return places
 
 
