@@ -130,6 +130,7 @@ def filled(text: str) -> str:
     text = re.sub(r"<!-- beside -->\n.*?<!-- end -->", lambda _: _beside(), text, flags=re.DOTALL)
     text = re.sub(r"<!-- weights study -->\n.*?<!-- end -->", lambda _: _weights_study(), text, flags=re.DOTALL)
     text = re.sub(r"<!-- weights speed -->\n.*?<!-- end -->", lambda _: _weights_speed(), text, flags=re.DOTALL)
+    text = re.sub(r"<!-- losses speed -->\n.*?<!-- end -->", lambda _: _losses_speed(), text, flags=re.DOTALL)
     return re.sub(r"<!-- alignment -->\n.*?<!-- end -->", lambda _: _alignment(), text, flags=re.DOTALL)
 
 
@@ -137,7 +138,7 @@ def _beside() -> str:
     """Averages on Office-31 features beside those of another library and of papers (``benchmarks/elsewhere.json``)."""
     elsewhere = json.loads((RECORDS.parent / "elsewhere.json").read_text(encoding="utf-8"))
     library, published = elsewhere["tllib"], elsewhere["published"]
-    ours = _averages("office31", "office31_discrepancies", "office31_adversarial")
+    ours = _averages("office31", "office31_discrepancies", "office31_adversarial", "office31_all")
     names = sorted({name for name, _ in ours}, key=lambda name: (name != "source_only", name != "control", name))
     lines = ["| method | joint | separate | TLlib joint | TLlib separate | papers |", "|---" + "|---:" * 4 + "|---|"]
     for name in names:
@@ -201,6 +202,21 @@ def _weights_speed() -> str:
             gap = f"{max(row['gap'], 0.0):.0e}" if "gap" in row else ""
             lines.append(f"| {problem} | {row['n']} | {row['solver']} | {row['seconds']:.3f} | {ratio} | {gap} |")
     return "\n".join(["<!-- weights speed -->", *lines, "<!-- end -->"])
+
+
+def _losses_speed() -> str:
+    """Milliseconds of each loss and how many times that peers take, from ``benchmarks/results/speed/losses.json``."""
+    record = json.loads((RECORDS / "speed" / "losses.json").read_text(encoding="utf-8"))
+    peers = [*record["peers"], "limit"]
+    lines = [f"| loss | rows x features | milliseconds | {' | '.join(peers)} |"]
+    lines.append("| --- | --- |" + " ---: |" * (1 + len(peers)))
+    for row in record["rows"]:
+        times = dict(row["milliseconds"])
+        own = times.pop("dalib")
+        found = {who.split(",")[0]: time for who, time in times.items()} | {"limit": row.get("limit")}
+        ratios = [f"{found[peer] / own:.2f}" if found.get(peer) else "" for peer in peers]
+        lines.append(f"| {row['loss']} | {row['size']} | {own:.2f} | {' | '.join(ratios)} |")
+    return "\n".join(["<!-- losses speed -->", *lines, "<!-- end -->"])
 
 
 def _table(named: str) -> str:

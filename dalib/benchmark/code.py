@@ -32,8 +32,8 @@ def code(value: object) -> str:
     functions = list(_functions(value))
     start = {name for f in functions if (name := getattr(f, "__module__", None) or "").split(".")[0] == "dalib"}
     own = sorted({_source(f) for f in functions if f.__module__ not in start})
-    library = _library(_closure(frozenset({*start, *_HARNESS})))
-    return hashlib.sha256("\n".join([library, *own]).encode()).hexdigest()
+    library = [_statements(name) for name in sorted(_closure(frozenset({*start, *_HARNESS})))]
+    return hashlib.sha256("\n".join([*library, *own]).encode()).hexdigest()
 
 
 def _functions(value: object) -> Iterator[Callable[..., Any]]:
@@ -97,12 +97,6 @@ def _imported(module: str) -> frozenset[str]:
                 inside = isinstance(home, str) and home.split(".")[0] == "dalib"
                 found.add(str(home) if inside else package.__name__)
     return frozenset(name for name in found if _file(name).name != "__init__.py")
-
-
-@functools.cache
-def _library(modules: frozenset[str]) -> str:
-    """The statements of these modules; many runs have the same."""
-    return "\n".join(_statements(name) for name in sorted(modules))
 
 
 @functools.cache

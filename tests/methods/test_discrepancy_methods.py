@@ -22,6 +22,7 @@ def mean_accuracy(recipe, **options):
     return sum(target_accuracy(recipe, seed, **options) for seed in SEEDS) / len(SEEDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "options", "margin"),
     [

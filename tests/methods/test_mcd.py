@@ -60,7 +60,7 @@ def test_heads_that_start_alike_would_stay_alike():
     assert not torch.equal(model.head.weight, objective.parts["second"].weight)
 
 
-@pytest.mark.parametrize("recipe", [mcd, swd_mcd])
+@pytest.mark.parametrize("recipe", [mcd, pytest.param(swd_mcd, marks=pytest.mark.slow)])
 def test_repairs_a_rotation(recipe, monkeypatch):
     angle = torch.tensor(1.25)
     rotation = torch.eye(6)
