@@ -116,7 +116,8 @@ def penalised_norm(matrix: Array, right: Array, delta: float) -> Array:
     """The ``theta >= -1`` of the smallest ``norm(matrix @ theta - right) + delta * norm(theta)``.
 
     Along the path of ridge penalties the sum of the norms has one minimum: the ridge solutions trace the lower left
-    edge of all pairs of norms, which is convex. A golden-section search over the logarithm of the penalty finds it.
+    edge of all pairs of norms, which is convex. A grid over the logarithm of the penalty and a golden-section search around its
+    best point find it.
 
     Args:
         matrix: Shape ``(k, k)``.
@@ -141,11 +142,14 @@ def penalised_norm(matrix: Array, right: Array, delta: float) -> Array:
         return float(np.linalg.norm(matrix @ theta - right) + delta * np.linalg.norm(theta))
 
     top = math.log(float(np.linalg.norm(matrix, 2)) ** 2 or 1.0)
-    low, high, golden = top - 34.0, top + 34.0, (math.sqrt(5.0) - 1.0) / 2.0
+    grid = np.linspace(top - 34.0, top + 34.0, 69)  # bounds that hold make the path, and so the sum, flat in parts
+    middle = int(np.argmin([objective(ridge(each)) for each in grid]))
+    low, high = float(grid[max(middle - 1, 0)]), float(grid[min(middle + 1, len(grid) - 1)])
+    golden = (math.sqrt(5.0) - 1.0) / 2.0
     left, right_end = high - golden * (high - low), low + golden * (high - low)
     at_left, at_right = objective(ridge(left)), objective(ridge(right_end))
-    for _ in range(60):
-        if at_left <= at_right:
+    for _ in range(40):
+        if at_left < at_right:
             high, right_end, at_right = right_end, left, at_left
             left = high - golden * (high - low)
             at_left = objective(ridge(left))
@@ -153,5 +157,6 @@ def penalised_norm(matrix: Array, right: Array, delta: float) -> Array:
             low, left, at_left = left, right_end, at_right
             right_end = low + golden * (high - low)
             at_right = objective(ridge(right_end))
+    found = [ridge((low + high) / 2), ridge(float(grid[middle])), np.zeros(width)]
     plain = lsq_linear(matrix, right, bounds=(-1.0, np.inf), method="bvls", tol=1e-14).x
-    return min([ridge((low + high) / 2), np.zeros(width), np.asarray(plain)], key=objective)
+    return min([*found, np.asarray(plain)], key=objective)
