@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ CENTRES = torch.cat([4 * torch.eye(4)[:3], torch.tensor([[2.0, 2.0, 2.0, 4.0]])]
 def rejection(recipe, outputs, backbone, steps=300, **options):
     """Classes 0 to 2 in the source, these and the unknown 3 in the target: what the trained objective makes of them."""
     torch.manual_seed(0)
-    model = FeatureClassifier(backbone, outputs, bottleneck=None, width=4)
+    model = FeatureClassifier(backbone(), outputs, bottleneck=None, width=4)
     objective = recipe(4, outputs, steps, **options)
     optimizer = torch.optim.SGD([*model.parameters(), *objective.parameters()], lr=0.02)
     step = gradient_step(model, objective, optimizer)
@@ -38,15 +39,15 @@ def rejection(recipe, outputs, backbone, steps=300, **options):
 @pytest.mark.parametrize(
     ("recipe", "outputs", "backbone", "options"),
     [
-        (osbp, 4, nn.Linear(4, 4), {}),
-        (uan, 3, nn.Linear(4, 4), {"hidden": 32, "threshold": 0.0, "steps": 900}),
-        (ovanet, 3, nn.Identity(), {"entropy_weight": 0.0, "steps": 1000}),
+        (osbp, 4, partial(nn.Linear, 4, 4), {}),
+        (uan, 3, partial(nn.Linear, 4, 4), {"hidden": 32, "threshold": 0.0}),
+        (ovanet, 3, nn.Identity, {"entropy_weight": 0.0, "steps": 1000}),
     ],
 )
 def test_rejects_what_the_source_does_not_know(recipe, outputs, backbone, options):
     accuracy = rejection(recipe, outputs, backbone, **options)
     assert accuracy.known > 0.95
-    assert accuracy.unknown > 0.5, accuracy  # a game's rate hangs on rounding
+    assert accuracy.unknown > 0.7, accuracy
 
 
 def test_uan_rejects_below_its_threshold():
