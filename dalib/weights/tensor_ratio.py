@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
+from dalib.weights._tensor_kernels import gaussian, mean_distance, refuse_wide_scales
 
 
 class RelativeRatio(NamedTuple):
@@ -37,7 +37,7 @@ class RelativeRatio(NamedTuple):
         _checks.matrix(rows, "rows")
         if rows.shape[1] != self.centres.shape[1]:
             raise ValueError(f"rows must have {self.centres.shape[1]} features, got {rows.shape[1]}")
-        kernel = _gaussian(rows.to(self.centres.dtype), self.centres, self.bandwidth)
+        kernel = gaussian(rows.to(self.centres.dtype), self.centres, self.bandwidth)
         return (kernel @ self.coefficients / self.scale).to(rows.dtype)
 
 
@@ -93,8 +93,8 @@ def relative_ratio(
     _checks.at_least(centres, 1, "centres")
     ridges = _sequence(ridges, "ridges")
     rows, others = source.double(), target.double()
-    _refuse_wide_scales(rows, others)
-    middle = _mean_distance(rows, others)
+    refuse_wide_scales(rows, others)
+    middle = mean_distance(rows, others)
     widths = (
         [middle * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0)]
         if bandwidths is None
@@ -115,14 +115,14 @@ def relative_ratio(
         errors = torch.stack(
             [
                 leave_one_out_errors(
-                    _gaussian(rows, points, one), _gaussian(others, points, one), ridges, alpha, (out_s, out_t)
+                    gaussian(rows, points, one), gaussian(others, points, one), ridges, alpha, (out_s, out_t)
                 )
                 for one in widths
             ]
         )
         choice = int(errors.argmin())
     width, ridge = widths[choice // len(ridges)], ridges[choice % len(ridges)]
-    s, t = _gaussian(rows, points, width), _gaussian(others, points, width)
+    s, t = gaussian(rows, points, width), gaussian(others, points, width)
     H = alpha / len(t) * t.T @ t + (1.0 - alpha) / len(s) * s.T @ s
     H.diagonal().add_(ridge)
     theta = torch.linalg.solve(H, t.mean(dim=0)).clamp_min(0)
@@ -203,32 +203,3 @@ def _sequence(values: Sequence[float], name: str) -> list[float]:
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise TypeError(f"{name} must be a sequence of numbers, got {type(values).__name__}; write [value] for one")
     return list(values)
-
-
-def _gaussian(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
-    middle = y.mean(dim=0)  # near the data, where distances are exact
-    return torch.exp(torch.cdist((x - middle) / bandwidth, (y - middle) / bandwidth).square() / -2.0)
-
-
-def _refuse_wide_scales(rows: Tensor, others: Tensor) -> None:
-    """Raise where the squares of the entries overflow or vanish, if the values may be read; and for sparse tensors."""
-    if rows.layout != torch.strided or others.layout != torch.strided:
-        raise TypeError(
-            f"source and target must be dense, got {rows.layout} and {others.layout}; pass them .to_dense()"
-        )
-    if not _checks.values_are_checked(rows):
-        return
-    largest = max(float(rows.abs().max()), float(others.abs().max()))
-    pooled = torch.cat([rows, others])
-    spread = float((pooled.amax(dim=0) - pooled.amin(dim=0)).max())
-    if largest > 1e140 or 0 < spread < 1e-140:
-        raise ValueError(
-            "source and target must have entries up to 1e140 that vary by at least 1e-140, "
-            f"got {largest:.1e} and {spread:.1e}; rescale the features"
-        )
-
-
-def _mean_distance(x: Tensor, y: Tensor) -> float:
-    pooled = torch.cat([x, y])
-    total = float(pooled.var(dim=0, correction=0).sum()) * 2.0 * len(pooled) / max(len(pooled) - 1, 1)
-    return math.sqrt(total) if total > 0 else 1.0

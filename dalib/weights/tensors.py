@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
+from dalib.weights._tensor_kernels import gaussian, mean_distance, refuse_wide_scales
 
 
 @torch.no_grad()
@@ -69,45 +70,16 @@ def kernel_mean_matching_weights(
     if max_weight < 1.0 - epsilon:
         raise ValueError(f"max_weight must be at least 1 - slack = {1.0 - epsilon:g}, got {max_weight:g}")
     rows, others = source.double(), target.double()
-    _refuse_wide_scales(rows, others)
-    width = _mean_distance(rows, others) if bandwidth is None else bandwidth
+    refuse_wide_scales(rows, others)
+    width = mean_distance(rows, others) if bandwidth is None else bandwidth
     _checks.positive(width, "bandwidth")
     if not 1e-140 <= width <= 1e140:
         raise ValueError(f"bandwidth must lie in [1e-140, 1e140], got {width:g}; rescale the features")
-    kernel = _gaussian(rows, rows, width)
-    linear = _gaussian(rows, others, width).mean(dim=1) * n
+    kernel = gaussian(rows, rows, width)
+    linear = gaussian(rows, others, width).mean(dim=1) * n
     low, high = n * max(1.0 - epsilon, 0.0), min(n * (1.0 + epsilon), n * max_weight)
     solution = _interior_point(kernel, linear, max_weight, low, high, tolerance * n * n, max_iter)
     return (solution / solution.mean()).to(source.dtype)
-
-
-def _gaussian(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
-    middle = y.mean(dim=0)  # near the data, where distances are exact
-    return torch.exp(torch.cdist((x - middle) / bandwidth, (y - middle) / bandwidth).square() / -2.0)
-
-
-def _refuse_wide_scales(rows: Tensor, others: Tensor) -> None:
-    """Raise where the squares of the entries overflow or vanish, if the values may be read; and for sparse tensors."""
-    if rows.layout != torch.strided or others.layout != torch.strided:
-        raise TypeError(
-            f"source and target must be dense, got {rows.layout} and {others.layout}; pass them .to_dense()"
-        )
-    if not _checks.values_are_checked(rows):
-        return
-    largest = max(float(rows.abs().max()), float(others.abs().max()))
-    pooled = torch.cat([rows, others])
-    spread = float((pooled.amax(dim=0) - pooled.amin(dim=0)).max())
-    if largest > 1e140 or 0 < spread < 1e-140:
-        raise ValueError(
-            "source and target must have entries up to 1e140 that vary by at least 1e-140, "
-            f"got {largest:.1e} and {spread:.1e}; rescale the features"
-        )
-
-
-def _mean_distance(x: Tensor, y: Tensor) -> float:
-    pooled = torch.cat([x, y])
-    total = float(pooled.var(dim=0, correction=0).sum()) * 2.0 * len(pooled) / max(len(pooled) - 1, 1)
-    return math.sqrt(total) if total > 0 else 1.0
 
 
 def _interior_point(
