@@ -15,6 +15,7 @@ from dalib.benchmark.open_scenarios import (
     universal_scenarios,
 )
 from dalib.benchmark.protocol import Protocol
+from dalib.benchmark.ranks import weighted_spearman
 from dalib.benchmark.record import Run, load_runs
 from dalib.benchmark.report import report
 from dalib.benchmark.run import run
@@ -30,7 +31,6 @@ from dalib.benchmark.statistics import (
     ranking,
     signed_rank_p,
     validator_quality,
-    weighted_spearman,
 )
 from dalib.benchmark.table import table
 from dalib.benchmark.target_supervised import TargetSupervised, target_supervised

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dalib.benchmark import groups
-from dalib.benchmark.statistics import comparisons, ranking, signed_rank_p, validator_quality, weighted_spearman
+from dalib.benchmark.ranks import weighted_spearman
+from dalib.benchmark.statistics import comparisons, ranking, signed_rank_p, validator_quality
 from tests.benchmark.records import made_record
 
 

@@ -44,6 +44,15 @@ def pair():
     return scenarios(arrays({"amazon": rows, "webcam": rows}))[:1]
 
 
+@pytest.fixture
+def command(tmp_path):
+    """The command line of two runs of two steps, A-B and B-A, on a small feature file."""
+    rows = torch.randn(24, 4).numpy(), torch.arange(24).numpy() % 3
+    features = tmp_path / "features.npz"
+    np.savez(features, A_x=rows[0], A_y=rows[1], B_x=rows[0], B_y=rows[1], classes=np.array(["a", "b", "c"]))
+    return ["run", "features", "--root", str(features), "--methods", "source_only", "--steps", "2", "--seeds", "1"]
+
+
 def records(folder):
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
@@ -153,10 +162,7 @@ def test_short_runs_write_no_state(pair, tmp_path):
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_a_full_disk_leaves_what_was_finished_and_says_so(tmp_path, monkeypatch, capsys):
-    rows = torch.randn(24, 4).numpy(), torch.arange(24).numpy() % 3
-    features = tmp_path / "features.npz"
-    np.savez(features, A_x=rows[0], A_y=rows[1], B_x=rows[0], B_y=rows[1], classes=np.array(["a", "b", "c"]))
+def test_a_full_disk_leaves_what_was_finished_and_says_so(command, tmp_path, monkeypatch, capsys):
     replace, broken = Path.replace, [True]
 
     def full(self, target):
@@ -165,7 +171,6 @@ def test_a_full_disk_leaves_what_was_finished_and_says_so(tmp_path, monkeypatch,
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", full)
-    command = ["run", "features", "--root", str(features), "--methods", "source_only", "--steps", "2", "--seeds", "1"]
     out = tmp_path / "out"
     assert main([*command, "--jobs", "1", "--out", str(out)]) == 2
     said = capsys.readouterr().err
@@ -213,10 +218,7 @@ def test_a_disk_that_fills_up_while_a_state_is_written_leaves_the_one_before(pai
 
 @pytest.mark.parametrize("name", [".json", ".npz"])
 @pytest.mark.usefixtures("no_pictures")
-def test_ctrl_c_in_the_middle_of_a_write_leaves_no_half_record(name, tmp_path, monkeypatch, capsys):
-    rows = torch.randn(24, 4).numpy(), torch.arange(24).numpy() % 3
-    features = tmp_path / "features.npz"
-    np.savez(features, A_x=rows[0], A_y=rows[1], B_x=rows[0], B_y=rows[1], classes=np.array(["a", "b", "c"]))
+def test_ctrl_c_in_the_middle_of_a_write_leaves_no_half_record(name, command, tmp_path, monkeypatch, capsys):
     replace, pressed = Path.replace, []
 
     def interrupted(self, target):
@@ -226,7 +228,6 @@ def test_ctrl_c_in_the_middle_of_a_write_leaves_no_half_record(name, tmp_path, m
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", interrupted)
-    command = ["run", "features", "--root", str(features), "--methods", "source_only", "--steps", "2", "--seeds", "1"]
     out = tmp_path / "out"
     assert main([*command, "--jobs", "1", "--out", str(out)]) == 130
     said = capsys.readouterr().err
