@@ -62,8 +62,24 @@ def finite(x: Tensor, name: str) -> None:
         raise ValueError(f"{name} must be finite, got NaN or infinity in {int((~torch.isfinite(x)).sum())} entries")
 
 
-def matrix(x: object, name: str, *, min_rows: int = 1) -> None:
-    """Raise unless ``x`` is a finite floating-point matrix with at least ``min_rows`` rows."""
+def finite_loss(value: Tensor, source: Tensor, target: Tensor) -> None:
+    """Raise unless a loss is finite, where values are checked: its samples are only looked at when it is not.
+
+    For losses that are finite of no sample with NaN or infinity; then this spares a pass over the rows.
+    """
+    if not values_are_checked(value) or math.isfinite(value.detach()):
+        return
+    finite(source, "source")
+    finite(target, "target")
+    largest = max(float(rows.detach().abs().max()) for rows in (source, target))
+    raise ValueError(
+        f"source and target must be small enough for the loss to be a {value.dtype}, got entries up to {largest:.1e}; "
+        f"scale the features down or use float64"
+    )
+
+
+def matrix(x: object, name: str, *, min_rows: int = 1, values: bool = True) -> None:
+    """Raise unless ``x`` is a floating-point matrix with at least ``min_rows`` rows, and finite where ``values``."""
     floating(x, name)
     assert isinstance(x, Tensor)
     if x.ndim != 2:
@@ -72,7 +88,8 @@ def matrix(x: object, name: str, *, min_rows: int = 1) -> None:
         raise ValueError(f"{name} must have at least {min_rows} row{'s' * (min_rows > 1)}, got {x.shape[0]}")
     if x.shape[1] == 0:
         raise ValueError(f"{name} must have at least one feature, got shape {tuple(x.shape)}")
-    finite(x, name)
+    if values:
+        finite(x, name)
 
 
 def refuse_overflow(rows: Tensor) -> None:
@@ -91,10 +108,10 @@ def same_kind(source: Tensor, target: Tensor, names: tuple[str, str] = ("source"
         raise TypeError(f"{names[0]} and {names[1]} must have one dtype, got {source.dtype} and {target.dtype}")
 
 
-def two_samples(source: object, target: object, *, min_rows: int = 1) -> None:
+def two_samples(source: object, target: object, *, min_rows: int = 1, values: bool = True) -> None:
     """Raise unless both are matrices of one width, dtype and device, each with at least ``min_rows`` rows."""
-    matrix(source, "source", min_rows=min_rows)
-    matrix(target, "target", min_rows=min_rows)
+    matrix(source, "source", min_rows=min_rows, values=values)
+    matrix(target, "target", min_rows=min_rows, values=values)
     assert isinstance(source, Tensor)
     assert isinstance(target, Tensor)
     if source.shape[1] != target.shape[1]:

@@ -44,15 +44,23 @@ def _repeats(call: Call) -> int:
 
 
 def forward_and_backward(loss: Callable[..., Tensor], *samples: object) -> Call:
-    """A call of the public function through autograd, as in a training step."""
+    """A call of the public function through autograd, as in a training step: no gradient is there when it begins."""
+    tensors: list[Tensor] = []
 
     def leaves(sample: object) -> object:
         if isinstance(sample, tuple):
             return tuple(leaves(part) for part in sample)
-        return sample.detach().clone().requires_grad_() if isinstance(sample, Tensor) else sample
+        if isinstance(sample, Tensor):
+            tensors.append(sample.detach().clone().requires_grad_())
+            return tensors[-1]
+        return sample
+
+    inputs = [leaves(sample) for sample in samples]
 
     def call() -> None:
-        loss(*(leaves(sample) for sample in samples)).backward()
+        for tensor in tensors:
+            tensor.grad = None
+        loss(*inputs).backward()
 
     return call
 

@@ -1,12 +1,12 @@
-r"""The squared Frobenius distance of two covariances: the engine of CORAL.
+r"""The squared Frobenius distance of two covariances, over four times their size: the engine of CORAL.
 
 .. math::
-    V = \Bigl\| \sum_i u_i z_i z_i^\top - \sum_j v_j z_j z_j^\top \Bigr\|_F^2
+    4 d^2 V = \Bigl\| \sum_i u_i z_i z_i^\top - \sum_j v_j z_j z_j^\top \Bigr\|_F^2
       = \| Z^\top Q Z \|_F^2 = \sum_{ij} q_i q_j (z_i \cdot z_j)^2
 
 with the rows :math:`Z` of both domains, each domain centred by its weights, and :math:`q = (u, -v)`. The middle form needs
-a matrix of d x d, the right one of (n + m) x (n + m): the smaller one is made. The gradient :math:`4 Q Z (Z^\top Q Z) = 4
-(Q Z Z^\top Q) Z` is a product of what the value has made; that of the means within :math:`Z` vanishes.
+a matrix of d x d, the right one of (n + m) x (n + m): the smaller one is made. The gradient :math:`\tfrac{1}{d^2} Q Z (Z^\top
+Q Z) = \tfrac{1}{d^2} (Q Z Z^\top Q) Z` is a product of what the value has made; that of the means within :math:`Z` vanishes.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def covariance_form(source: Tensor, target: Tensor, source_weights: Tensor, targ
     Example:
         >>> ones = torch.ones(2)
         >>> source = torch.tensor([[1.0], [-1.0]])
-        >>> covariance_form(source, 2 * source, ones, ones)  # (2 - 8)^2
-        tensor(36.)
+        >>> covariance_form(source, 2 * source, ones, ones)  # (2 - 8)^2 / 4
+        tensor(9.)
     """
     inputs = (source, target, source_weights, target_weights)
     if torch.compiler.is_compiling():
@@ -68,7 +68,7 @@ class _CovarianceForm(torch.autograd.Function):
             # A second derivative may follow, or the rare gradient of the weights: through the graph of the value.
             gradients: tuple[Tensor, ...] = torch.func.vjp(lambda *x: _value_and_factors(*x)[0], *inputs)[1](of_value)
             return gradients
-        scale, rows = 4 * of_value, len(inputs[0])
+        scale, rows = of_value / inputs[0].shape[1] ** 2, len(inputs[0])
         of_rows = (scale * left) @ right if left.numel() < right.numel() else left @ (scale * right)
         return of_rows[:rows], of_rows[rows:], None, None
 
@@ -78,17 +78,17 @@ _CovarianceForm.forward.__signature__ = inspect.signature(_CovarianceForm.forwar
 
 
 def _value_and_factors(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The value, and two matrices whose product is a fourth of the gradient of all rows."""
+    """The value, and two matrices whose product is the gradient of all rows times d^2."""
+    n, d = source.shape
     rows = torch.cat([_centred(source, u), _centred(target, v)])
     weights = torch.cat([u, -v])
-    n, d = source.shape
     if len(rows) <= d:
         products = rows @ rows.mT
-        weighted = weights[:, None] * products * weights
-        return (weighted * products).sum(), weighted, rows
-    weighted = weights[:, None] * rows
-    difference = weighted[:n].mT @ rows[:n] + weighted[n:].mT @ rows[n:]  # two products: of equal samples exactly zero
-    return difference.square().sum(), weighted, difference
+        left = weights[:, None] * products * weights
+        return (left * products).sum() / (4 * d**2), left, rows
+    left = weights[:, None] * rows
+    right = left[:n].mT @ rows[:n] + left[n:].mT @ rows[n:]  # two products: of equal samples exactly zero
+    return right.square().sum() / (4 * d**2), left, right
 
 
 def _centred(rows: Tensor, weights: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def coral_loss(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with two rows; if weights
-            are negative, not one a row, or fewer than two are positive.
+            are negative, not one a row, or fewer than two are positive; if the loss is beyond the dtype of the inputs.
 
     References:
         .. [1] Sun and Saenko. Deep CORAL: Correlation Alignment for Deep Domain Adaptation. ECCV Workshops 2016.
@@ -57,10 +57,12 @@ def coral_loss(
         For ``n + m <= d`` the loss is computed from the (n + m) x (n + m) inner products of the centred rows and no d x d
         matrix is formed; otherwise from the covariances. The gradient is analytic in both.
     """
-    _checks.two_samples(source, target, min_rows=2)
+    _checks.two_samples(source, target, min_rows=2, values=False)
     of_source = covariance_weights(source, source_weights, "source_weights")
     of_target = covariance_weights(target, target_weights, "target_weights")
-    return covariance_form(source, target, of_source, of_target) / (4 * source.shape[1] ** 2)
+    value = covariance_form(source, target, of_source, of_target)
+    _checks.finite_loss(value, source, target)
+    return value
 
 
 class CORALLoss(nn.Module):

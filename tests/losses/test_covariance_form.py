@@ -11,7 +11,8 @@ def plain(source, target, source_weights, target_weights):
         centred = rows - (weights @ rows) / weights.sum()
         return torch.einsum("i,ij,ik->jk", weights, centred, centred)
 
-    return (covariance(source, source_weights) - covariance(target, target_weights)).square().sum()
+    difference = covariance(source, source_weights) - covariance(target, target_weights)
+    return difference.square().sum() / (4 * source.shape[1] ** 2)
 
 
 @pytest.fixture(params=[3, 9, 20], ids=["covariances", "as many rows as columns", "inner products"])
