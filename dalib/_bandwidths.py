@@ -87,8 +87,8 @@ def scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | 
     return multiples(scales, rule(rows, weights), rows)
 
 
-def multiples(scales: Sequence[float], scale: Tensor, rows: Tensor) -> Tensor:
-    """Multiples of the scale of these rows, not below a floor: see :func:`scaled`.
+def multiples(scales: Sequence[float], scale: Tensor, rows: Tensor, *, over: float = 1.0) -> Tensor:
+    """Multiples of the scale of these rows, which is ``scale / over``, not below a floor: see :func:`scaled`.
 
     Example:
         >>> multiples((0.5, 2.0), torch.tensor(2.0), torch.tensor([[0.0], [2.0]]))
@@ -97,4 +97,5 @@ def multiples(scales: Sequence[float], scale: Tensor, rows: Tensor) -> Tensor:
     if _checks.values_are_checked(scale) and not math.isfinite(scale):
         _checks.refuse_overflow(rows)
     floor = torch.finfo(rows.dtype).tiny * 2**10  # a multiple of it is still a normal number, and so is its inverse
-    return torch.tensor(scales, dtype=rows.dtype, device=rows.device) * scale.clamp_min(floor)
+    factors = [each / over for each in scales]
+    return torch.tensor(factors, dtype=rows.dtype, device=rows.device) * scale.clamp_min(floor * over)

@@ -16,6 +16,9 @@ from dalib.distances import mean_squared_distance
 from dalib.kernels import Gaussian
 
 
+LOG2_E = math.log2(math.e)
+
+
 class Scales(NamedTuple):
     """What is known of the variances of a kernel before the rows are seen."""
 
@@ -26,11 +29,11 @@ class Scales(NamedTuple):
     squarings then make all kernels. Otherwise ``None``."""
 
 
-def scales_of(kernel: Gaussian, rows: Tensor, counts: Tensor | None) -> tuple[Scales, Tensor | None]:
+def scales_of(kernel: Gaussian, parts: Sequence[Tensor], counts: Tensor | None) -> tuple[Scales, Tensor | None]:
     """The scales of a kernel, and its variances unless they are multiples of the mean squared distance.
 
     Example:
-        >>> scales_of(Gaussian([1.0, 2.0]), torch.zeros(3, 1), None)
+        >>> scales_of(Gaussian([1.0, 2.0]), [torch.zeros(3, 1)], None)
         (Scales(multiples=None, powers=(1, 4)), tensor([1., 4.]))
     """
     if kernel.bandwidths is None and kernel.rule is mean_squared_distance:
@@ -43,6 +46,7 @@ def scales_of(kernel: Gaussian, rows: Tensor, counts: Tensor | None) -> tuple[Sc
         relative = tuple(width**2 for width in kernel.bandwidths.tolist()) if readable else ()
     else:
         relative = tuple(width**2 for width in kernel.bandwidths)
+    rows = torch.cat(list(parts)) if kernel.bandwidths is None else parts[0]  # given ones only need its dtype
     return Scales(None, doublings(relative) if relative else None), kernel.variances(rows, counts)
 
 
@@ -60,18 +64,40 @@ def doublings(variances: tuple[float, ...]) -> tuple[int, ...] | None:
     return tuple(powers) if exact else None
 
 
+def centred(parts: Sequence[Tensor]) -> Tensor:
+    """All rows as one matrix, moved so that zero lies among them: distances then lose fewer digits.
+
+    Example:
+        >>> centred([torch.tensor([[5.0]]), torch.tensor([[9.0]])])
+        tensor([[-2.],
+                [ 2.]])
+    """
+    total = functools.reduce(torch.add, [part.sum(dim=0) for part in parts])
+    lengths = [len(part) for part in parts]
+    rows = total.new_empty(sum(lengths), len(total))
+    for part, place in zip(parts, torch.split(rows, lengths), strict=True):
+        torch.sub(part, total, alpha=1 / len(rows), out=place)
+    return rows
+
+
 def variances_of(
-    scales: Scales, given: Tensor | None, rows: Tensor, mean_square: Callable[[Tensor], Tensor], counts: Tensor | None
+    scales: Scales,
+    given: Tensor | None,
+    rows: Tensor,
+    spread: Callable[[Tensor], Tensor],
+    counts: Tensor | None,
+    *,
+    over: float,
 ) -> Tensor:
     """The variances: the given ones, or multiples of the mean squared distance of these rows.
 
-    ``mean_square`` makes that distance from what part of the sample each row is.
+    ``spread`` makes that distance, times ``over``, from what part of the sample each row is.
     """
     if scales.multiples is None:
         assert given is not None
         return given.clone()  # an input that is returned as it came cannot be saved for the way back
     parts = rows.new_full((len(rows),), 1 / len(rows)) if counts is None else counts / counts.sum()
-    return multiples(scales.multiples, mean_square(parts), rows)
+    return multiples(scales.multiples, spread(parts), rows, over=over)
 
 
 def sums_of_kernels(
@@ -79,10 +105,11 @@ def sums_of_kernels(
 ) -> tuple[Tensor, Tensor]:
     r"""The sum of the kernels, and the sum of their slopes in units of the widest variance :math:`v`.
 
-    .. math:: \sum_b e^{r_b E}, \qquad \sum_b r_b e^{r_b E}, \qquad r_b = v / v_b
+    .. math:: \sum_b 2^{r_b E}, \qquad \sum_b r_b 2^{r_b E}, \qquad r_b = v / v_b
 
     Args:
-        exponent: Minus the squared distances over twice the widest variance; it is used up.
+        exponent: Minus the squared distances over twice the widest variance, times :data:`LOG2_E`: powers of two are
+            faster than those of e. It is used up.
         variances: Shape ``(B,)``.
         powers: The ratios, if they are powers of two.
         slope: Whether the second sum is wanted.
@@ -98,11 +125,11 @@ def sums_of_kernels(
         kernel.zero_()
         steep.zero_()
         for ratio in (variances.amax() / variances).unbind():
-            part = torch.mul(exponent, ratio, out=spare).exp_()
+            part = torch.mul(exponent, ratio, out=spare).exp2_()
             kernel.add_(part)
             steep.addcmul_(part, ratio)
         return kernel, steep
-    part, power = exponent.exp_(), 1
+    part, power = exponent.exp2_(), 1
     sums = slopes = part
     for wanted in powers[1:]:
         while power < wanted:

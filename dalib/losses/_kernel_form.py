@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from dalib.losses._gaussian_scales import Scales, scales_of
 from dalib.losses._kernel_dense import dense, value_of
 from dalib.losses._kernel_tiles import tiled
 
+Part = TypeVar("Part")
+
 TILE_ABOVE = 512
 """From this many rows on the sums run over tiles; below, one dense block has less overhead."""
 
@@ -32,7 +34,7 @@ TWICE_DIFFERENTIABLE_UP_TO = 4096
 
 
 def kernel_form(
-    layers: Sequence[Tensor],
+    layers: Sequence[Sequence[Tensor]],
     kernels: Sequence[Gaussian],
     weights: Tensor,
     mixing: Tensor | None = None,
@@ -42,7 +44,8 @@ def kernel_form(
     r"""The sum :math:`V`, differentiable in the layers and the weights.
 
     Args:
-        layers: One matrix of rows for each factor of the kernel, each shape ``(N, d_l)``.
+        layers: The rows of each factor of the kernel, in parts such as source and target: shapes ``(n, d_l)`` and
+            ``(m, d_l)`` with ``n + m = N``, the same for all factors.
         kernels: The factors.
         weights: Shape ``(N,)`` or ``(N, C)``.
         mixing: Shape ``(C, C)``, symmetric, outside the graph; default: the identity.
@@ -52,25 +55,39 @@ def kernel_form(
         Scalar tensor; without ``mixing`` not negative.
 
     Raises:
-        ValueError: If squared distances are beyond the dtype of the layers, where values are checked.
+        ValueError: If rows are not finite, or squared distances are beyond their dtype, where values are checked.
         RuntimeError: In a second derivative with more than :data:`TWICE_DIFFERENTIABLE_UP_TO` rows.
 
     Example:
-        >>> kernel_form([torch.tensor([[0.0], [2.0]])], [Gaussian([1.0])], torch.tensor([1.0, -1.0]))  # 2 - 2 exp(-2)
+        >>> source, target = torch.tensor([[0.0]]), torch.tensor([[2.0]])
+        >>> kernel_form([(source, target)], [Gaussian([1.0])], torch.tensor([1.0, -1.0]))  # 2 - 2 exp(-2)
         tensor(1.7293)
     """
     weights = weights[:, None] if weights.ndim == 1 else weights
     if torch.compiler.is_compiling() and len(weights) <= TWICE_DIFFERENTIABLE_UP_TO:
-        variances = [kernel.variances(rows, counts) for kernel, rows in zip(kernels, layers, strict=True)]
-        form = value_of(layers, variances, weights, mixing)
+        rows = [torch.cat(list(parts)) for parts in layers]
+        variances = [kernel.variances(each, counts) for kernel, each in zip(kernels, rows, strict=True)]
+        form = value_of(rows, variances, weights, mixing)
         return form.clamp_min(0) if mixing is None else form
-    known = [scales_of(kernel, rows, counts) for kernel, rows in zip(kernels, layers, strict=True)]
+    known = [scales_of(kernel, parts, counts) for kernel, parts in zip(kernels, layers, strict=True)]
     scales, given = tuple(each for each, _ in known), [variances for _, variances in known]
-    wants_gradient = torch.is_grad_enabled() and any(_may_require_gradient(x) for x in (*layers, weights))
-    value: Tensor = _KernelForm.apply(scales, wants_gradient, mixing, counts, weights, *layers, *given)[0]  # type: ignore[no-untyped-call]
+    parts = [part for layer in layers for part in layer]
+    wants_gradient = torch.is_grad_enabled() and any(_may_require_gradient(x) for x in (weights, *parts))
+    try:
+        value: Tensor = _KernelForm.apply(scales, wants_gradient, mixing, counts, weights, *parts, *given)[0]  # type: ignore[no-untyped-call]
+    except ValueError:  # there is no mean squared distance
+        _refuse_not_finite(layers)
+        raise
     if _checks.values_are_checked(value) and not math.isfinite(value.detach()):
-        _checks.refuse_overflow(max(layers, key=lambda rows: float(rows.detach().abs().max())))
+        _refuse_not_finite(layers)
+        _checks.refuse_overflow(max(parts, key=lambda rows: float(rows.detach().abs().max())))
     return value
+
+
+def _refuse_not_finite(layers: Sequence[Sequence[Tensor]]) -> None:
+    for parts in layers:
+        for part, name in zip(parts, ("source", "target"), strict=True):
+            _checks.finite(part, name)
 
 
 @torch.no_grad()
@@ -82,8 +99,8 @@ def kernel_times(rows: Tensor, kernel: Gaussian, columns: Tensor) -> Tensor:
         tensor([[1.0000, 0.1353],
                 [0.1353, 1.0000]])
     """
-    scales, variances = scales_of(kernel, rows, None)
-    return tiled([rows], [scales], [variances], None, columns, None, False)[1] / 2
+    scales, variances = scales_of(kernel, [rows], None)
+    return tiled([[rows]], [scales], [variances], None, columns, None, False)[1]
 
 
 def _may_require_gradient(x: Tensor) -> bool:
@@ -102,36 +119,42 @@ class _KernelForm(torch.autograd.Function):
         weights: Tensor,
         *rest: Any,
     ) -> tuple[Tensor, ...]:
-        layers, given = rest[: len(scales)], rest[len(scales) :]
+        parts, given = rest[: -len(scales)], rest[-len(scales) :]
         made = dense if len(weights) <= TILE_ABOVE else tiled
-        value, *others = made(layers, scales, given, counts, weights, mixing, wants_gradient)
+        value, *others = made(_layers(parts, len(scales)), scales, given, counts, weights, mixing, wants_gradient)
         return (value.clamp_min(0) if mixing is None else value, *others)  # below zero only by rounding
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         scales, _, mixing, _, weights, *rest = inputs
         ctx.layers = len(scales)
+        ctx.parts = len(rest) - ctx.layers
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(mixing, weights, *rest[: ctx.layers], *output[1:])
+        ctx.save_for_backward(mixing, weights, *rest[: ctx.parts], *output[1:])
 
     @staticmethod
     def backward(ctx: Any, of_value: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         layers = ctx.layers
         none = (None,) * layers
         if of_value is None:
-            return (None, None, None, None, None, *none, *none)
+            return (None, None, None, None, None, *(None,) * ctx.parts, *none)
         mixing, weights, *saved = ctx.saved_tensors
-        inputs, of_weights, made = (weights, *saved[:layers]), saved[layers], saved[layers + 1 :]
+        parts, half_of_weights, made = saved[: ctx.parts], saved[ctx.parts], saved[ctx.parts + 1 :]
         variances, of_layers, rows = made[:layers], made[layers : 2 * layers], made[2 * layers :]
         if torch.is_grad_enabled():  # a second derivative may follow: the gradient must itself be in the graph
-            return (None, None, None, None, *_gradient_in_graph(of_value, inputs, variances, mixing), *none)
-        wanted = zip((of_weights, *of_layers), ctx.needs_input_grad[4 : 5 + layers], strict=True)
-        gradients = [of_value * each if want else None for each, want in wanted]
-        if rows:  # one dense block leaves the last product to be done
-            pulls = zip(gradients[1:], rows, strict=True)
-            gradients[1:] = [None if pull is None else pull @ centred for pull, centred in pulls]
-        return (None, None, None, None, *gradients, *none)
+            return (None, None, None, None, *_gradient_in_graph(of_value, (weights, *parts), variances, mixing), *none)
+        of_parts: list[Tensor | None] = []
+        wanted = _layers(ctx.needs_input_grad[5 : 5 + ctx.parts], layers)
+        for i, (some, lengths) in enumerate(zip(wanted, _layers([len(part) for part in parts], layers), strict=True)):
+            gradient = of_value * of_layers[i] if any(some) else None
+            if gradient is None:
+                of_parts += [None] * len(some)
+                continue
+            gradient = gradient @ rows[i] if rows else gradient  # one dense block leaves the last product to be done
+            of_parts += gradient.split(lengths)
+        of_weights = 2 * of_value * half_of_weights if ctx.needs_input_grad[4] else None
+        return (None, None, None, None, of_weights, *of_parts, *none)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
@@ -157,6 +180,16 @@ def _gradient_in_graph(
             f"a second derivative needs all pairs of rows at once and is offered up to "
             f"{TWICE_DIFFERENTIABLE_UP_TO} rows, got {len(inputs[0])}; use fewer rows or drop create_graph=True"
         )
-    pull = torch.func.vjp(lambda weights, *layers: value_of(layers, variances, weights, mixing), *inputs)[1]
-    gradients: tuple[Tensor, ...] = pull(of_value)
+
+    def value(weights: Tensor, *parts: Tensor) -> Tensor:
+        rows = [torch.cat(list(each)) for each in _layers(parts, len(variances))]
+        return value_of(rows, variances, weights, mixing)
+
+    gradients: tuple[Tensor, ...] = torch.func.vjp(value, *inputs)[1](of_value)
     return gradients
+
+
+def _layers(parts: Sequence[Part], layers: int) -> list[Sequence[Part]]:
+    """What is there for each part of each layer, layer by layer."""
+    size = len(parts) // layers
+    return [parts[i * size : (i + 1) * size] for i in range(layers)]

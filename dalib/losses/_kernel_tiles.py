@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dalib.losses._gaussian_scales import Scales, sums_of_kernels, variances_of
+from dalib.losses._gaussian_scales import LOG2_E, Scales, centred, sums_of_kernels, variances_of
 from dalib.losses._kernel_dense import mix, product
 
 _TILE = {"cpu": 512, "cuda": 4096}
@@ -16,7 +16,7 @@ _TILE = {"cpu": 512, "cuda": 4096}
 
 
 def tiled(
-    layers: Sequence[Tensor],
+    layers: Sequence[Sequence[Tensor]],
     scales: Sequence[Scales],
     given: Sequence[Tensor | None],
     counts: Tensor | None,
@@ -24,7 +24,7 @@ def tiled(
     mixing: Tensor | None,
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
-    """The value, its gradient by the weights, the variances, and the gradients by the layers, through buffers in the cache."""
+    """The value, half its gradient by the weights, the variances, and the gradients by the layers, through buffers in the cache."""
     factors = [_Factor(*each, counts, wants_gradient) for each in zip(layers, scales, given, strict=True)]
     variances = [factor.variances for factor in factors]
     mixed = mix(weights, mixing)
@@ -34,10 +34,10 @@ def tiled(
     sums /= count
     value = (mixed * sums).sum()
     if not wants_gradient:
-        return value, 2 * mix(sums, mixing), *variances
+        return value, mix(sums, mixing), *variances
     single = mixed if weights.shape[1] == 1 else 1
-    gradients = [factor.gradient(single * (2 / (count * factor.top.sqrt()))) for factor in factors]
-    return value, 2 * mix(sums, mixing), *variances, *gradients
+    gradients = [factor.gradient(single * (2 / count * factor.unit / factor.top)) for factor in factors]
+    return value, mix(sums, mixing), *variances, *gradients
 
 
 def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, wants_gradient: bool) -> None:
@@ -78,22 +78,23 @@ class _Factor:
     """Tiles of one factor of the kernel and of its slope, in reused buffers; and the gradient, as it adds up."""
 
     def __init__(
-        self, rows: Tensor, scales: Scales, given: Tensor | None, counts: Tensor | None, wants_gradient: bool
+        self, parts: Sequence[Tensor], scales: Scales, given: Tensor | None, counts: Tensor | None, wants_gradient: bool
     ) -> None:
-        self.rows = rows - rows.mean(dim=0)
+        self.rows = rows = centred(parts)
         squares = torch.linalg.vector_norm(self.rows, dim=1).square_()
 
-        def mean_square(parts: Tensor) -> Tensor:
+        def spread(parts: Tensor) -> Tensor:
             middle = parts @ self.rows  # of centred rows: taking its square away cancels next to no digits
-            mean: Tensor = 2 * (parts @ squares - middle @ middle).clamp_min(0)
-            return mean
+            half: Tensor = (parts @ squares - middle @ middle).clamp_min(0)
+            return half
 
-        self.variances = variances_of(scales, given, rows, mean_square, counts)
+        self.variances = variances_of(scales, given, rows, spread, counts, over=0.5)
         self.powers = scales.powers
         self.top = self.variances.amax()
-        # In units of the widest bandwidth minus half a squared distance is the exponent.
-        self.rows.mul_(1 / self.top.sqrt())
-        self.halves = squares.mul_(0.5 / self.top)
+        # In these units minus half a squared distance is the exponent.
+        self.unit = (self.top / LOG2_E).sqrt()
+        self.rows.mul_(1 / self.unit)
+        self.halves = squares.mul_(0.5 / self.unit**2)
         edge = _edge(len(rows), rows.device.type)
         self.buffers = [rows.new_empty(edge * edge) for _ in range(4)]
         self.total = torch.zeros_like(self.rows) if wants_gradient else self.rows

@@ -15,8 +15,8 @@ from dalib.row_weights import relative, shares
 class Pooled(NamedTuple):
     """Source rows above target rows."""
 
-    rows: Tensor
-    """Shape ``(n + m, d)``."""
+    parts: tuple[Tensor, Tensor]
+    """The source rows, shape ``(n, d)``, and the target rows, shape ``(m, d)``."""
     source: Tensor
     """The share of each source row in the source mean, shape ``(n,)``."""
     target: Tensor
@@ -26,25 +26,36 @@ class Pooled(NamedTuple):
     for all one."""
 
     @property
+    def rows(self) -> Tensor:
+        """Shape ``(n + m, d)``; what needs no single matrix of them takes the parts and spares a copy."""
+        return torch.cat(self.parts)
+
+    @property
     def signs(self) -> Tensor:
         """The source shares and minus the target shares, shape ``(n + m,)``."""
         return torch.cat([self.source, -self.target])
 
 
 def pool(
-    source: Tensor, target: Tensor, source_weights: Tensor | None, target_weights: Tensor | None, *, min_rows: int = 1
+    source: Tensor,
+    target: Tensor,
+    source_weights: Tensor | None,
+    target_weights: Tensor | None,
+    *,
+    min_rows: int = 1,
+    values: bool = True,
 ) -> Pooled:
-    """Check two samples and their weights, and pool them.
+    """Check two samples and their weights, and pool them; with ``values=False`` the caller looks for NaN and infinity.
 
     Example:
         >>> pool(torch.zeros(2, 1), torch.ones(1, 1), None, None).signs
         tensor([ 0.5000,  0.5000, -1.0000])
     """
-    _checks.two_samples(source, target, min_rows=min_rows)
+    _checks.two_samples(source, target, min_rows=min_rows, values=values)
     source_shares = shares(source, source_weights, "source_weights")
     target_shares = shares(target, target_weights, "target_weights")
     return Pooled(
-        torch.cat([source, target]),
+        (source, target),
         source_shares,
         target_shares,
         _given(source, target, source_weights, target_weights),

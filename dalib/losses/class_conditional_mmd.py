@@ -68,7 +68,7 @@ def class_conditional_mmd_loss(
     a, b, shared = shares_by_labels(
         source, target, source_labels, target_labels, classes, source_weights, target_weights
     )
-    form = kernel_form([pooled.rows], [Gaussian(bandwidths)], torch.cat([a, -b]), counts=pooled.weights)
+    form = kernel_form([pooled.parts], [Gaussian(bandwidths)], torch.cat([a, -b]), counts=pooled.weights)
     return form / shared.sum().clamp_min(1)
 
 

@@ -77,7 +77,7 @@ def contrastive_domain_loss(
     across = own / count - (1 - own) * (1 - alone) / (count * (count - 1).clamp_min(1))
     mixing = torch.cat([torch.cat([alone * own, -across], dim=1), torch.cat([-across, alone * own], dim=1)])
     columns = torch.cat([torch.cat([a, torch.zeros_like(a)], dim=1), torch.cat([torch.zeros_like(b), b], dim=1)])
-    return kernel_form([pooled.rows], [Gaussian(bandwidths)], columns, mixing, counts=pooled.weights)
+    return kernel_form([pooled.parts], [Gaussian(bandwidths)], columns, mixing, counts=pooled.weights)
 
 
 class ContrastiveDomainLoss(nn.Module):

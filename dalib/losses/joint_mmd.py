@@ -62,8 +62,8 @@ def joint_mmd_loss(
     """
     _check_layers(source, target)
     kernels = _checked_kernels(kernels, len(source))
-    pools = [pool(*layers, source_weights, target_weights) for layers in zip(source, target, strict=True)]
-    return kernel_form([each.rows for each in pools], kernels, pools[0].signs, counts=pools[0].weights)
+    pools = [pool(*layers, source_weights, target_weights, values=False) for layers in zip(source, target, strict=True)]
+    return kernel_form([each.parts for each in pools], kernels, pools[0].signs, counts=pools[0].weights)
 
 
 def _check_layers(source: object, target: object) -> None:
@@ -73,7 +73,7 @@ def _check_layers(source: object, target: object) -> None:
         if len(layers) == 0:
             raise ValueError(f"{name} must have at least one layer, got none")
         for layer in layers:
-            _checks.matrix(layer, name)
+            _checks.matrix(layer, name, values=False)
         if len({len(layer) for layer in layers}) > 1:
             raise ValueError(f"{name} must have one number of rows in all layers, got {[len(x) for x in layers]}")
     assert isinstance(source, tuple | list)

@@ -81,7 +81,7 @@ def local_mmd_loss(
             -class_shares(probs, target_weights, "target_weights"),
         ]
     )
-    form = kernel_form([pooled.rows], [Gaussian(bandwidths)], columns * shared, counts=pooled.weights)
+    form = kernel_form([pooled.parts], [Gaussian(bandwidths)], columns * shared, counts=pooled.weights)
     return form / shared.sum().clamp_min(1)
 
 

@@ -68,10 +68,12 @@ def mmd_loss(
         memory is O((n + m) d). Any other kernel needs matrices of (n + m) x (n + m).
     """
     kernel = chosen(kernel, bandwidths)
-    pooled = pool(source, target, source_weights, target_weights)
+    gaussian = isinstance(kernel, Gaussian)
+    pooled = pool(source, target, source_weights, target_weights, values=not gaussian)
     if isinstance(kernel, Gaussian):
-        return kernel_form([pooled.rows], [kernel], pooled.signs, counts=pooled.weights)
-    value = pooled.signs @ kernel.at(pooled.rows, pooled.weights)(pooled.rows) @ pooled.signs
+        return kernel_form([pooled.parts], [kernel], pooled.signs, counts=pooled.weights)
+    rows = pooled.rows
+    value = pooled.signs @ kernel.at(rows, pooled.weights)(rows) @ pooled.signs
     return value.clamp_min(0)  # below zero only by rounding
 
 

@@ -69,13 +69,14 @@ def unbiased_mmd_loss(
     alone = [(row_shares * row_shares).sum() for row_shares in (pooled.source, pooled.target)]
     if isinstance(kernel, Gaussian):
         # The larger factor of the pairs within a domain is a sum of squares more; a row with itself counts one.
-        extra = [row_shares * (own / (1 - own)).sqrt() for row_shares, own in zip(pooled[1:3], alone, strict=True)]
+        extra = [row_shares * (own / (1 - own)).sqrt() for row_shares, own in zip((pooled.source, pooled.target), alone, strict=True)]
         columns = torch.stack([pooled.signs, *_apart(*extra)], dim=1)
-        form = kernel_form([pooled.rows], [kernel], columns, counts=pooled.weights)
+        form = kernel_form([pooled.parts], [kernel], columns, counts=pooled.weights)
         return form - sum(own / (1 - own) for own in alone)
-    values = kernel.at(pooled.rows, pooled.weights)(pooled.rows)
+    gram = kernel.at(pooled.rows, pooled.weights)
+    values = gram(pooled.rows)
     values = values * (1 - torch.eye(len(values), dtype=values.dtype, device=values.device))
-    cross = pooled.source @ kernel.at(pooled.rows, pooled.weights)(source, target) @ pooled.target
+    cross = pooled.source @ gram(source, target) @ pooled.target
     within = [part @ values @ part for part in _apart(pooled.source, pooled.target)]
     return within[0] / (1 - alone[0]) + within[1] / (1 - alone[1]) - 2 * cross
 

@@ -19,7 +19,7 @@ def plain(layers, variances, weights, mixing):
 
 
 def engine(layers, variances, weights, mixing):
-    return kernel_form(layers, [Gaussian([v**0.5 for v in each]) for each in variances], weights, mixing)
+    return kernel_form([rows.split([4, len(rows) - 4]) for rows in layers], [Gaussian([v**0.5 for v in each]) for each in variances], weights, mixing)
 
 
 def problem(rows=13, columns=2, layers=1):
@@ -101,7 +101,7 @@ def test_tiles_of_the_real_size_keep_six_digits_in_float32_also_far_from_zero():
 
     def gradient_and_value(dtype):
         x = rows.to(dtype).requires_grad_()
-        value = kernel_form([x], [Gaussian()], weights.to(dtype))
+        value = kernel_form([x.split([1, len(x) - 1])], [Gaussian()], weights.to(dtype))
         return torch.autograd.grad(value, x)[0].double(), value.item()
 
     (single, value), (double, exact) = gradient_and_value(torch.float32), gradient_and_value(torch.float64)
@@ -113,7 +113,7 @@ def test_memory_does_not_hold_the_matrix_of_all_pairs():
     rows = torch.randn(6000, 4, requires_grad=True)  # all pairs: 144 MB
     weights = torch.full((6000,), 1 / 6000)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        kernel_form([rows], [Gaussian([1.0])], weights).backward()
+        kernel_form([rows.split([1, len(rows) - 1])], [Gaussian([1.0])], weights).backward()
     held = peak = 0
     for event in profile.profiler.kineto_results.events():
         if event.name() == "[memory]":
