@@ -166,6 +166,10 @@ class Gaussian(Kernel):
         return lambda x, y=None: gaussian_kernel(squared_distances(x, y), variances)
 
 
+DEFAULT = Gaussian()
+"""The kernel of the losses that are given none: made once, for its checks are not free beside a small batch."""
+
+
 @dataclass(frozen=True)
 class _OneBandwidth(Kernel):
     bandwidth: float | None = None
@@ -290,7 +294,7 @@ def chosen(kernel: Kernel | None, bandwidths: Sequence[float] | Tensor | None) -
         (1.0,)
     """
     if kernel is None:
-        return Gaussian(bandwidths)
+        return DEFAULT if bandwidths is None else Gaussian(bandwidths)
     if not isinstance(kernel, Kernel):
         raise TypeError(f"kernel must be a dalib.kernels.Kernel, got {type(kernel).__name__}; try Gaussian()")
     if bandwidths is not None:

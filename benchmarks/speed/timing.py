@@ -65,21 +65,23 @@ def forward_and_backward(loss: Callable[..., Tensor], *samples: object) -> Call:
     return call
 
 
-def multiply_rate(size: int = 1024) -> float:
-    """Floating-point operations a second of a matrix product in float32: the best of some."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    return 2 * size**3 / min(_once(lambda: a @ b) for _ in range(10))
+PRODUCT = 2 * 1024**3
+"""Floating-point operations of a call of :func:`product`."""
+
+EXPONENTIALS = 2**16
+"""What a call of :func:`exponentials` makes."""
 
 
-def exponential_rate(size: int = 65536) -> float:
-    """Exponentials a second of numbers that are in the cache: the best of some."""
-    x, out = -torch.rand(size), torch.empty(size)
+def product() -> Call:
+    """A product of square matrices in float32, large enough for the machine's full rate."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    return lambda: a @ b
 
-    def many() -> None:
-        for _ in range(100):
-            torch.exp(x, out=out)
 
-    return 100 * size / min(_once(many) for _ in range(10))
+def exponentials() -> Call:
+    """Exponentials of numbers that are in the cache."""
+    x, out = -torch.rand(EXPONENTIALS), torch.empty(EXPONENTIALS)
+    return lambda: torch.exp(x, out=out)
 
 
 def _once(call: Call) -> float:

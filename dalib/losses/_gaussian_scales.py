@@ -15,7 +15,6 @@ from dalib._bandwidths import multiples
 from dalib.distances import mean_squared_distance
 from dalib.kernels import Gaussian
 
-
 LOG2_E = math.log2(math.e)
 
 
@@ -72,11 +71,11 @@ def centred(parts: Sequence[Tensor]) -> Tensor:
         tensor([[-2.],
                 [ 2.]])
     """
-    total = functools.reduce(torch.add, [part.sum(dim=0) for part in parts])
-    lengths = [len(part) for part in parts]
-    rows = total.new_empty(sum(lengths), len(total))
-    for part, place in zip(parts, torch.split(rows, lengths), strict=True):
-        torch.sub(part, total, alpha=1 / len(rows), out=place)
+    lengths = [part.shape[0] for part in parts]
+    middle = functools.reduce(torch.add, [part.sum(dim=0) for part in parts]) / sum(lengths)
+    rows = middle.new_empty(sum(lengths), middle.shape[0])
+    for part, place in zip(parts, rows.split_with_sizes(lengths), strict=True):
+        torch.sub(part, middle, out=place)
     return rows
 
 
@@ -96,7 +95,8 @@ def variances_of(
     if scales.multiples is None:
         assert given is not None
         return given.clone()  # an input that is returned as it came cannot be saved for the way back
-    parts = rows.new_full((len(rows),), 1 / len(rows)) if counts is None else counts / counts.sum()
+    n = rows.shape[0]
+    parts = rows.new_full((n,), 1 / n) if counts is None else counts / counts.sum()
     return multiples(scales.multiples, spread(parts), rows, over=over)
 
 

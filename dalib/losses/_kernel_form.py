@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dalib import _checks
 from dalib.kernels import Gaussian
-from dalib.losses._gaussian_scales import Scales, scales_of
+from dalib.losses._gaussian_scales import scales_of
 from dalib.losses._kernel_dense import dense, value_of
 from dalib.losses._kernel_tiles import tiled
 
@@ -111,16 +111,10 @@ class _KernelForm(torch.autograd.Function):
     """The gradient is made together with the value, so going backward is a scaling."""
 
     @staticmethod
-    def forward(
-        scales: tuple[Scales, ...],
-        wants_gradient: bool,
-        mixing: Tensor | None,
-        counts: Tensor | None,
-        weights: Tensor,
-        *rest: Any,
-    ) -> tuple[Tensor, ...]:
+    def forward(*inputs: Any) -> tuple[Tensor, ...]:  # unnamed: torch binds the names anew in every call
+        scales, wants_gradient, mixing, counts, weights, *rest = inputs
         parts, given = rest[: -len(scales)], rest[-len(scales) :]
-        made = dense if len(weights) <= TILE_ABOVE else tiled
+        made = dense if weights.shape[0] <= TILE_ABOVE else tiled
         value, *others = made(_layers(parts, len(scales)), scales, given, counts, weights, mixing, wants_gradient)
         return (value.clamp_min(0) if mixing is None else value, *others)  # below zero only by rounding
 
@@ -137,22 +131,20 @@ class _KernelForm(torch.autograd.Function):
     def backward(ctx: Any, of_value: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         layers = ctx.layers
         none = (None,) * layers
+        of_parts: Sequence[Tensor | None] = (None,) * ctx.parts
         if of_value is None:
-            return (None, None, None, None, None, *(None,) * ctx.parts, *none)
+            return (None, None, None, None, None, *of_parts, *none)
         mixing, weights, *saved = ctx.saved_tensors
         parts, half_of_weights, made = saved[: ctx.parts], saved[ctx.parts], saved[ctx.parts + 1 :]
         variances, of_layers, rows = made[:layers], made[layers : 2 * layers], made[2 * layers :]
         if torch.is_grad_enabled():  # a second derivative may follow: the gradient must itself be in the graph
             return (None, None, None, None, *_gradient_in_graph(of_value, (weights, *parts), variances, mixing), *none)
-        of_parts: list[Tensor | None] = []
-        wanted = _layers(ctx.needs_input_grad[5 : 5 + ctx.parts], layers)
-        for i, (some, lengths) in enumerate(zip(wanted, _layers([len(part) for part in parts], layers), strict=True)):
-            gradient = of_value * of_layers[i] if any(some) else None
-            if gradient is None:
-                of_parts += [None] * len(some)
-                continue
-            gradient = gradient @ rows[i] if rows else gradient  # one dense block leaves the last product to be done
-            of_parts += gradient.split(lengths)
+        if any(ctx.needs_input_grad[5:]):
+            gradients = [of_value * each for each in of_layers]
+            if rows:  # one dense block leaves the last product to be done
+                gradients = [pull @ centred for pull, centred in zip(gradients, rows, strict=True)]
+            lengths = [part.shape[0] for part in parts[: ctx.parts // layers]]
+            of_parts = [part for gradient in gradients for part in gradient.split_with_sizes(lengths)]
         of_weights = 2 * of_value * half_of_weights if ctx.needs_input_grad[4] else None
         return (None, None, None, None, of_weights, *of_parts, *none)
 

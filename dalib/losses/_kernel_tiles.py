@@ -24,7 +24,7 @@ def tiled(
     mixing: Tensor | None,
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
-    """The value, half its gradient by the weights, the variances, and the gradients by the layers, through buffers in the cache."""
+    """The value, half its gradient by the weights, the variances, and the gradients by the layers, all in the cache."""
     factors = [_Factor(*each, counts, wants_gradient) for each in zip(layers, scales, given, strict=True)]
     variances = [factor.variances for factor in factors]
     mixed = mix(weights, mixing)

@@ -69,7 +69,10 @@ def unbiased_mmd_loss(
     alone = [(row_shares * row_shares).sum() for row_shares in (pooled.source, pooled.target)]
     if isinstance(kernel, Gaussian):
         # The larger factor of the pairs within a domain is a sum of squares more; a row with itself counts one.
-        extra = [row_shares * (own / (1 - own)).sqrt() for row_shares, own in zip((pooled.source, pooled.target), alone, strict=True)]
+        extra = [
+            row_shares * (own / (1 - own)).sqrt()
+            for row_shares, own in zip((pooled.source, pooled.target), alone, strict=True)
+        ]
         columns = torch.stack([pooled.signs, *_apart(*extra)], dim=1)
         form = kernel_form([pooled.parts], [kernel], columns, counts=pooled.weights)
         return form - sum(own / (1 - own) for own in alone)

@@ -19,7 +19,12 @@ def plain(layers, variances, weights, mixing):
 
 
 def engine(layers, variances, weights, mixing):
-    return kernel_form([rows.split([4, len(rows) - 4]) for rows in layers], [Gaussian([v**0.5 for v in each]) for each in variances], weights, mixing)
+    return kernel_form(
+        [rows.split([4, len(rows) - 4]) for rows in layers],
+        [Gaussian([v**0.5 for v in each]) for each in variances],
+        weights,
+        mixing,
+    )
 
 
 def problem(rows=13, columns=2, layers=1):
