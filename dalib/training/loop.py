@@ -122,7 +122,7 @@ def train(step: Step, pairs: Iterator[tuple[Batch, Batch]], *, steps: int) -> Lo
         if pair is None:
             raise ValueError(f"pairs must last for {steps} steps, got {done}; pair_batches(...) is endless")
         losses = step(*pair)
-        total = total + losses.total / steps
+        total = total + losses.total
         for name, term in losses.terms.items():
-            terms[name] = terms.get(name, 0.0) + term / steps
-    return Losses(total, terms)  # type: ignore[arg-type]
+            terms[name] = terms.get(name, 0.0) + term
+    return Losses(total / steps, {name: term / steps for name, term in terms.items()})  # type: ignore[arg-type,misc]
