@@ -136,7 +136,7 @@ class Scheduled(nn.Module):
     def advance(self) -> None:
         """Move one optimizer step on."""
         self._count += 1
-        self.step += 1
+        self.step.add_(1)
         self._refresh()
 
     def _refresh(self) -> None:
