@@ -15,11 +15,11 @@ from torch import Tensor
 Call = Callable[[], object]
 
 
-def interleaved(calls: dict[str, Call], *, seconds: float = 2.0, least: int = 3, most: int = 200) -> dict[str, float]:
+def interleaved(calls: dict[str, Call], *, seconds: float = 5.0, least: int = 5, most: int = 200) -> dict[str, float]:
     """Median CPU milliseconds of each call, made in turns: A B C A B C. A call that fails to run is left out.
 
-    Short calls are repeated within a turn until a turn takes some 20 milliseconds: the clock of a process is coarse, and
-    the first call after another one's turn finds a cold cache.
+    Short calls are repeated within a turn until a turn takes some 20 milliseconds, for the clock of a process is coarse,
+    after one that does not count: it finds the caches and the heap as another one's turn left them.
     """
     repeats = {name: _repeats(call) for name, call in calls.items()}
     spent = {name: [] for name in calls}
@@ -28,6 +28,8 @@ def interleaved(calls: dict[str, Call], *, seconds: float = 2.0, least: int = 3,
         if min(map(len, spent.values())) >= least and time.process_time() - started > seconds:
             break
         for name, call in calls.items():
+            if repeats[name] > 1:
+                call()
             before = time.process_time()
             for _ in range(repeats[name]):
                 call()

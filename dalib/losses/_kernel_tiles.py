@@ -25,7 +25,9 @@ def tiled(
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
     """The value, half its gradient by the weights, the variances, and the gradients by the layers, all in the cache."""
-    factors = [_Factor(*each, counts, wants_gradient) for each in zip(layers, scales, given, strict=True)]
+    single = weights.shape[1] == 1  # then the weights go into the rows and no matrix of pairs is needed
+    column = weights if single else torch.ones_like(weights[:, :1])
+    factors = [_Factor(*each, counts, column, wants_gradient) for each in zip(layers, scales, given, strict=True)]
     variances = [factor.variances for factor in factors]
     mixed = mix(weights, mixing)
     sums = torch.zeros_like(weights)
@@ -35,16 +37,14 @@ def tiled(
     value = (mixed * sums).sum()
     if not wants_gradient:
         return value, mix(sums, mixing), *variances
-    single = mixed if weights.shape[1] == 1 else 1
-    gradients = [factor.gradient(single * (2 / count * factor.unit / factor.top)) for factor in factors]
+    outer = mixed if single else 1
+    gradients = [factor.gradient(outer * (2 / count * factor.unit / factor.top)) for factor in factors]
     return value, mix(sums, mixing), *variances, *gradients
 
 
 def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, wants_gradient: bool) -> None:
     """Add up ``sums = K weights`` and the gradients of the factors; a tile serves both its sides."""
     edge = _edge(len(weights), weights.device.type)
-    single = weights.shape[1] == 1  # then the weights go into the rows and no matrix of pairs is needed
-    column = weights if single else torch.ones_like(weights[:, :1])
     for i in range(0, len(weights), edge):
         for j in range(i, len(weights), edge):
             first, second = slice(i, i + edge), slice(j, j + edge)
@@ -55,7 +55,7 @@ def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Ten
                 sums[second].addmm_(kernel.mT, weights[first])
             if not wants_gradient:
                 continue
-            pairs = None if single else mixed[first] @ weights[second].mT
+            pairs = None if weights.shape[1] == 1 else mixed[first] @ weights[second].mT
             for this, factor in enumerate(factors):
                 steep = tiles[this][1]
                 for other, (factor_kernel, _) in enumerate(tiles):
@@ -63,9 +63,9 @@ def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Ten
                         steep.mul_(factor_kernel)
                 if pairs is not None:
                     steep.mul_(pairs)
-                factor.add(first, second, steep, column)
+                factor.add(first, second, steep)
                 if j > i:
-                    factor.add(second, first, steep.mT, column)
+                    factor.add(second, first, steep.mT)
 
 
 def _edge(rows: int, device: str) -> int:
@@ -78,7 +78,13 @@ class _Factor:
     """Tiles of one factor of the kernel and of its slope, in reused buffers; and the gradient, as it adds up."""
 
     def __init__(
-        self, parts: Sequence[Tensor], scales: Scales, given: Tensor | None, counts: Tensor | None, wants_gradient: bool
+        self,
+        parts: Sequence[Tensor],
+        scales: Scales,
+        given: Tensor | None,
+        counts: Tensor | None,
+        column: Tensor,
+        wants_gradient: bool,
     ) -> None:
         self.rows = rows = centred(parts)
         squares = torch.linalg.vector_norm(self.rows, dim=1).square_()
@@ -97,8 +103,9 @@ class _Factor:
         self.halves = squares.mul_(0.5 / self.unit**2)
         edge = _edge(len(rows), rows.device.type)
         self.buffers = [rows.new_empty(edge * edge) for _ in range(4)]
-        self.total = torch.zeros_like(self.rows) if wants_gradient else self.rows
-        self.mass = torch.zeros_like(self.rows[:, :1])
+        if wants_gradient:
+            self.column, self.pulling = column, self.rows * column
+            self.total, self.mass = torch.zeros_like(self.rows), torch.zeros_like(column)
 
     def tile(self, first: slice, second: slice, slope: bool) -> tuple[Tensor, Tensor]:
         rows, columns = self.rows[first], self.rows[second]
@@ -111,10 +118,10 @@ class _Factor:
             exponent.fill_diagonal_(0)
         return sums_of_kernels(exponent, self.variances, self.powers, slope, buffers)
 
-    def add(self, to: slice, of: slice, steep: Tensor, column: Tensor) -> None:
+    def add(self, to: slice, of: slice, steep: Tensor) -> None:
         """What the pull of the rows ``of`` adds to the gradient of the rows ``to``."""
-        self.mass[to].addmm_(steep, column[of])
-        self.total[to].addmm_(steep, self.rows[of] * column[of])
+        self.mass[to].addmm_(steep, self.column[of])
+        self.total[to].addmm_(steep, self.pulling[of])
 
     def gradient(self, factor: Tensor) -> Tensor:
         """The sum of ``steep_ij (x_j - x_i)``, times a factor."""
