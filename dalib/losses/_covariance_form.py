@@ -49,8 +49,8 @@ class _CovarianceForm(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, ...]:
-        value, left, right = _value_and_factors(source, target, u, v)
+    def forward(*inputs: Tensor) -> tuple[Tensor, ...]:  # unnamed: torch binds the names anew in every call
+        value, left, right = _value_and_factors(*inputs)
         return value.clamp_min(0), left, right  # below zero only by rounding
 
     @staticmethod
@@ -68,9 +68,10 @@ class _CovarianceForm(torch.autograd.Function):
             # A second derivative may follow, or the rare gradient of the weights: through the graph of the value.
             gradients: tuple[Tensor, ...] = torch.func.vjp(lambda *x: _value_and_factors(*x)[0], *inputs)[1](of_value)
             return gradients
-        scale, rows = of_value / inputs[0].shape[1] ** 2, len(inputs[0])
-        of_rows = (scale * left) @ right if left.numel() < right.numel() else left @ (scale * right)
-        return of_rows[:rows], of_rows[rows:], None, None
+        small = left.numel() < right.numel()
+        factors = (of_value * left, right) if small else (left, of_value * right)
+        of_rows = _product(*factors, 2 / inputs[0].shape[1])
+        return *of_rows.split_with_sizes([each.shape[0] for each in inputs[:2]]), None, None
 
 
 # Looked up by torch in every call; without this it is made anew each time, at a tenth of the time of a small batch.
@@ -78,17 +79,23 @@ _CovarianceForm.forward.__signature__ = inspect.signature(_CovarianceForm.forwar
 
 
 def _value_and_factors(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The value, and two matrices whose product is the gradient of all rows times d^2."""
+    """The value, and two matrices whose product is the gradient of all rows times d / 2."""
     n, d = source.shape
     rows = torch.cat([_centred(source, u), _centred(target, v)])
     weights = torch.cat([u, -v])
     if len(rows) <= d:
-        products = rows @ rows.mT
+        products = _product(rows, rows.mT, 1 / (2 * d))
         left = weights[:, None] * products * weights
-        return (left * products).sum() / (4 * d**2), left, rows
+        return (left * products).sum(), left, rows
     left = weights[:, None] * rows
-    right = left[:n].mT @ rows[:n] + left[n:].mT @ rows[n:]  # two products: of equal samples exactly zero
-    return right.square().sum() / (4 * d**2), left, right
+    # Two products: of equal samples their difference is exactly zero.
+    right = _product(left[:n].mT, rows[:n], 1 / (2 * d)) + _product(left[n:].mT, rows[n:], 1 / (2 * d))
+    return right.square().sum(), left, right
+
+
+def _product(left: Tensor, right: Tensor, factor: float) -> Tensor:
+    """The product times a number, which on its own would be another pass."""
+    return torch.addmm(right[0, :1], left, right, beta=0, alpha=factor)
 
 
 def _centred(rows: Tensor, weights: Tensor) -> Tensor:
