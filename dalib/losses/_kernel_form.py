@@ -69,13 +69,13 @@ def kernel_form(
         variances = [kernel.variances(each, counts) for kernel, each in zip(kernels, rows, strict=True)]
         form = value_of(rows, variances, weights, mixing)
         return form.clamp_min(0) if mixing is None else form
-    known = [scales_of(kernel, parts, counts) for kernel, parts in zip(kernels, layers, strict=True)]
-    scales, given = tuple(each for each, _ in known), [variances for _, variances in known]
     parts = [part for layer in layers for part in layer]
     wants_gradient = torch.is_grad_enabled() and any(_may_require_gradient(x) for x in (weights, *parts))
     try:
+        known = [scales_of(kernel, rows, counts) for kernel, rows in zip(kernels, layers, strict=True)]
+        scales, given = tuple(each for each, _ in known), [variances for _, variances in known]
         value: Tensor = _KernelForm.apply(scales, wants_gradient, mixing, counts, weights, *parts, *given)[0]  # type: ignore[no-untyped-call]
-    except ValueError:  # there is no mean squared distance
+    except ValueError:  # the rows have no scale that a bandwidth could be
         _refuse_not_finite(layers)
         raise
     if _checks.values_are_checked(value) and not math.isfinite(value.detach()):

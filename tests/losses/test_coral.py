@@ -107,6 +107,23 @@ def test_float32_far_from_zero_keeps_its_digits():
     assert coral_loss(source, target).item() == pytest.approx(exact, rel=1e-5)
 
 
+def test_features_whose_loss_is_beyond_their_dtype_are_refused():
+    source = torch.tensor([[1e18], [-1e18]])
+    with pytest.raises(
+        ValueError, match=r"small enough for the loss to be a torch.float32, got entries up to 2.0e\+18"
+    ):
+        coral_loss(source, 2 * source)
+    assert coral_loss(source.double(), 2 * source.double()).item() == pytest.approx(9e72)
+
+
+@pytest.mark.parametrize("columns", [2, 50])  # covariances, and inner products
+def test_a_row_that_is_not_finite_is_refused_though_it_has_no_weight(columns):
+    source, target = torch.randn(4, columns), torch.randn(3, columns)
+    target[0, 1] = math.nan
+    with pytest.raises(ValueError, match="target must be finite, got NaN or infinity in 1 entries"):
+        coral_loss(source, target, target_weights=torch.tensor([0.0, 1.0, 1.0]))
+
+
 ROWS = torch.randn(3, 2)
 
 

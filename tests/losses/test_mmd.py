@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dalib import MMDLoss, mmd_loss
+from dalib.kernels import Gaussian, Laplacian, median_squared_distance
 from tests.strategies import counts, row_weights, two_samples
 
 
@@ -121,6 +122,18 @@ def test_float32_far_from_zero_keeps_its_digits():
     source, target = torch.randn(40, 8) + 1e4, torch.randn(30, 8) + 1e4 + 0.5
     exact = mmd_loss(source.double(), target.double())
     assert mmd_loss(source, target).item() == pytest.approx(exact.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("rows", [3, 300])  # whole matrices, and tiles
+@pytest.mark.parametrize("kernel", [None, Gaussian([1.0]), Gaussian(rule=median_squared_distance), Laplacian()])
+@pytest.mark.parametrize("worth", [math.nan, math.inf, -math.inf])
+def test_one_entry_that_is_not_finite_is_refused_by_the_name_of_its_sample(rows, kernel, worth):
+    fine, broken = torch.randn(rows, 2), torch.randn(rows + 1, 2)
+    broken[1, 1] = worth
+    with pytest.raises(ValueError, match="target must be finite, got NaN or infinity in 1 entries"):
+        mmd_loss(fine, broken, kernel=kernel)
+    with pytest.raises(ValueError, match="source must be finite, got NaN or infinity in 1 entries"):
+        mmd_loss(broken, fine, kernel=kernel, source_weights=(broken.isfinite().all(dim=1)).float())
 
 
 ROWS = torch.ones(3, 2)
