@@ -120,6 +120,9 @@ def reversal() -> dict[str, float]:
 def main() -> None:
     """Measure and write."""
     torch.set_num_threads(1)
+    # glibc hands blocks of megabytes, such as gradients, back to the system at each step, until it has seen a larger one
+    # come and go: in a process that has read data it has, and in this one without data it would be the first method's cost.
+    torch.zeros(2**22).sum()
     record = {
         "question": "milliseconds of CPU time a step, one thread, and the ratio to a source-only step on the same rows",
         "rows": f"{ROWS} a domain, {CLASSES} classes; discriminators of {OPTIONS}",
