@@ -166,7 +166,7 @@ class Gaussian(Kernel):
         return lambda x, y=None: gaussian_kernel(squared_distances(x, y), variances)
 
 
-DEFAULT = Gaussian()
+_DEFAULT = Gaussian()
 """The kernel of the losses that are given none: made once, for its checks are not free beside a small batch."""
 
 
@@ -294,7 +294,7 @@ def chosen(kernel: Kernel | None, bandwidths: Sequence[float] | Tensor | None) -
         (1.0,)
     """
     if kernel is None:
-        return DEFAULT if bandwidths is None else Gaussian(bandwidths)
+        return _DEFAULT if bandwidths is None else Gaussian(bandwidths)
     if not isinstance(kernel, Kernel):
         raise TypeError(f"kernel must be a dalib.kernels.Kernel, got {type(kernel).__name__}; try Gaussian()")
     if bandwidths is not None:

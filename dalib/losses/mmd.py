@@ -68,8 +68,7 @@ def mmd_loss(
         memory is O((n + m) d). Any other kernel needs matrices of (n + m) x (n + m).
     """
     kernel = chosen(kernel, bandwidths)
-    gaussian = isinstance(kernel, Gaussian)
-    pooled = pool(source, target, source_weights, target_weights, values=not gaussian)
+    pooled = pool(source, target, source_weights, target_weights, values=not isinstance(kernel, Gaussian))
     if isinstance(kernel, Gaussian):
         return kernel_form([pooled.parts], [kernel], pooled.signs, counts=pooled.weights)
     rows = pooled.rows
