@@ -84,18 +84,18 @@ def scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | 
         >>> scaled((0.5, 2.0), mean_squared_distance, torch.tensor([[0.0], [2.0]]), None)
         tensor([1., 4.])
     """
-    return multiples(scales, rule(rows, weights), rows)
+    factors = torch.tensor([float(each) for each in scales], dtype=rows.dtype, device=rows.device)
+    return factors * with_floor(rule(rows, weights), rows)
 
 
-def multiples(scales: Sequence[float], scale: Tensor, rows: Tensor, *, over: float = 1.0) -> Tensor:
-    """Multiples of the scale of these rows, which is ``scale / over``, not below a floor: see :func:`scaled`.
+def with_floor(scale: Tensor, rows: Tensor, *, over: float = 1.0) -> Tensor:
+    """The scale of these rows, times ``over``, not below a floor: see :func:`scaled`.
 
     Example:
-        >>> multiples((0.5, 2.0), torch.tensor(2.0), torch.tensor([[0.0], [2.0]]))
-        tensor([1., 4.])
+        >>> with_floor(torch.tensor(2.0), torch.tensor([[0.0], [2.0]]))
+        tensor(2.)
     """
     if _checks.values_are_checked(scale) and not math.isfinite(scale):
         _checks.refuse_overflow(rows)
-    floor = torch.finfo(rows.dtype).tiny * 2**10  # a multiple of it is still a normal number, and so is its inverse
-    factors = [each / over for each in scales]
-    return torch.tensor(factors, dtype=rows.dtype, device=rows.device) * scale.clamp_min(floor * over)
+    # A multiple of this floor is still a normal number, and so is its inverse.
+    return scale.clamp_min(torch.finfo(rows.dtype).tiny * 2**10 * over)

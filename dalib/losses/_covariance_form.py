@@ -68,9 +68,8 @@ class _CovarianceForm(torch.autograd.Function):
             # A second derivative may follow, or the rare gradient of the weights: through the graph of the value.
             gradients: tuple[Tensor, ...] = torch.func.vjp(lambda *x: _value_and_factors(*x)[0], *inputs)[1](of_value)
             return gradients
-        small = left.numel() < right.numel()
-        factors = (of_value * left, right) if small else (left, of_value * right)
-        of_rows = _product(*factors, 2 / inputs[0].shape[1])
+        factor = 4 * of_value
+        of_rows = (factor * left) @ right if left.numel() < right.numel() else left @ (factor * right)
         return *of_rows.split_with_sizes([each.shape[0] for each in inputs[:2]]), None, None
 
 
@@ -79,25 +78,21 @@ _CovarianceForm.forward.__signature__ = inspect.signature(_CovarianceForm.forwar
 
 
 def _value_and_factors(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The value, and two matrices whose product is the gradient of all rows times d / 2."""
+    """The value, and two matrices whose product is a quarter of the gradient of all rows."""
     n, d = source.shape
     rows = torch.cat([_centred(source, u), _centred(target, v)])
-    weights = torch.cat([u, -v])
+    weights = torch.cat([u, -v]) / (2 * d)  # here a number costs least
     if len(rows) <= d:
-        products = _product(rows, rows.mT, 1 / (2 * d))
-        left = weights[:, None] * products * weights
+        products = rows @ rows.mT
+        left = weights.unsqueeze(1) * products * weights
         return (left * products).sum(), left, rows
-    left = weights[:, None] * rows
+    left = weights.unsqueeze(1) * rows
     # Two products: of equal samples their difference is exactly zero.
-    right = _product(left[:n].mT, rows[:n], 1 / (2 * d)) + _product(left[n:].mT, rows[n:], 1 / (2 * d))
+    right = left[:n].mT @ rows[:n] + left[n:].mT @ rows[n:]
     return right.square().sum(), left, right
 
 
-def _product(left: Tensor, right: Tensor, factor: float) -> Tensor:
-    """The product times a number, which on its own would be another pass."""
-    return torch.addmm(right[0, :1], left, right, beta=0, alpha=factor)
-
-
 def _centred(rows: Tensor, weights: Tensor) -> Tensor:
-    rows = rows - rows.detach().mean(dim=0)  # far from zero this mean is rounded; the mean of what it leaves is not
-    return rows - (weights / weights.sum()) @ rows
+    shares = (weights / weights.sum()).unsqueeze(0)
+    rows = rows - (shares @ rows).detach()  # far from zero this mean is rounded; the mean of what it leaves is not
+    return rows - shares @ rows

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
-from dalib._bandwidths import multiples
+from dalib._bandwidths import with_floor
 from dalib.distances import mean_squared_distance
 from dalib.kernels import Gaussian
 
-LOG2_E = math.log2(math.e)
+LN_2 = math.log(2)
 
 
 class Scales(NamedTuple):
@@ -26,6 +26,29 @@ class Scales(NamedTuple):
     powers: tuple[int, ...] | None
     """The ratios of the largest variance to each, ascending, if all are powers of two: one exponential and a few
     squarings then make all kernels. Otherwise ``None``."""
+
+    def number(self, given: Tensor | None) -> int:
+        """Number of kernels."""
+        return len(given) if self.multiples is None else len(self.multiples)  # type: ignore[arg-type]
+
+    def widest(self, given: Tensor | None, rows: Tensor, spread: Callable[[], Tensor], *, over: float) -> Tensor:
+        """The largest variance; ``spread`` makes the mean squared distance of the rows, times ``over``."""
+        if self.multiples is None:
+            assert given is not None
+            return given.amax()
+        return with_floor(spread(), rows, over=over) * (max(self.multiples) / over)
+
+    def variances(self, given: Tensor | None, widest: Tensor) -> Tensor:
+        """All variances, shape ``(B,)``."""
+        if self.multiples is None:
+            assert given is not None
+            return given
+        parts = [each / max(self.multiples) for each in self.multiples]
+        return torch.tensor(parts, dtype=widest.dtype, device=widest.device) * widest
+
+    def ratios(self, given: Tensor | None, widest: Tensor) -> Sequence[int] | Tensor:
+        """The ratios of the largest variance to each: numbers if all are powers of two."""
+        return widest / self.variances(given, widest) if self.powers is None else self.powers
 
 
 def scales_of(kernel: Gaussian, parts: Sequence[Tensor], counts: Tensor | None) -> tuple[Scales, Tensor | None]:
@@ -71,69 +94,48 @@ def centred(parts: Sequence[Tensor]) -> Tensor:
         tensor([[-2.],
                 [ 2.]])
     """
-    lengths = [part.shape[0] for part in parts]
-    middle = functools.reduce(torch.add, [part.sum(dim=0) for part in parts]) / sum(lengths)
-    rows = middle.new_empty(sum(lengths), middle.shape[0])
-    for part, place in zip(parts, rows.split_with_sizes(lengths), strict=True):
-        torch.sub(part, middle, out=place)
-    return rows
-
-
-def variances_of(
-    scales: Scales,
-    given: Tensor | None,
-    rows: Tensor,
-    spread: Callable[[Tensor], Tensor],
-    counts: Tensor | None,
-    *,
-    over: float,
-) -> Tensor:
-    """The variances: the given ones, or multiples of the mean squared distance of these rows.
-
-    ``spread`` makes that distance, times ``over``, from what part of the sample each row is.
-    """
-    if scales.multiples is None:
-        assert given is not None
-        return given.clone()  # an input that is returned as it came cannot be saved for the way back
-    n = rows.shape[0]
-    parts = rows.new_full((n,), 1 / n) if counts is None else counts / counts.sum()
-    return multiples(scales.multiples, spread(parts), rows, over=over)
+    rows = torch.cat(list(parts))
+    return rows.sub_(rows.sum(dim=0) / len(rows))
 
 
 def sums_of_kernels(
-    exponent: Tensor, variances: Tensor, powers: tuple[int, ...] | None, slope: bool, buffers: Sequence[Tensor]
+    exponent: Tensor,
+    ratios: Sequence[int] | Tensor,
+    slope: bool,
+    buffers: tuple[Tensor | None, Tensor | None, Tensor],
 ) -> tuple[Tensor, Tensor]:
     r"""The sum of the kernels, and the sum of their slopes in units of the widest variance :math:`v`.
 
     .. math:: \sum_b 2^{r_b E}, \qquad \sum_b r_b 2^{r_b E}, \qquad r_b = v / v_b
 
     Args:
-        exponent: Minus the squared distances over twice the widest variance, times :data:`LOG2_E`: powers of two are
+        exponent: Minus the squared distances over twice the widest variance, over :data:`LN_2`: powers of two are
             faster than those of e. It is used up.
-        variances: Shape ``(B,)``.
-        powers: The ratios, if they are powers of two.
-        slope: Whether the second sum is wanted.
-        buffers: Three tensors like ``exponent``, for the sums and in between.
+        ratios: Numbers that are powers of two, ascending from one; or a tensor of any ratios, shape ``(B,)``.
+        slope: Whether the second sum is wanted; without it what comes second means nothing.
+        buffers: Tensors like ``exponent`` for the two sums, which are made where there is ``None``, and for in between.
 
     Example:
-        >>> zeros = [torch.zeros(1) for _ in range(4)]
-        >>> sums_of_kernels(zeros[0], torch.tensor([1.0, 4.0]), (1, 4), True, zeros[1:])
+        >>> sums_of_kernels(torch.zeros(1), (1, 4), True, (None, None, torch.empty(1)))
         (tensor([2.]), tensor([5.]))
     """
     kernel, steep, spare = buffers
-    if powers is None:
-        kernel.zero_()
-        steep.zero_()
-        for ratio in (variances.amax() / variances).unbind():
+    if isinstance(ratios, Tensor):
+        kernel = torch.zeros_like(exponent) if kernel is None else kernel.zero_()
+        steep = torch.zeros_like(exponent) if steep is None else steep.zero_()
+        for ratio in ratios.unbind():
             part = torch.mul(exponent, ratio, out=spare).exp2_()
             kernel.add_(part)
             steep.addcmul_(part, ratio)
         return kernel, steep
-    part, power = exponent.exp2_(), 1
-    sums = slopes = part
-    for wanted in powers[1:]:
+    sums = slopes = part = exponent.exp2_()
+    power = 1
+    for wanted in ratios[1:]:
         while power < wanted:
             part, power = torch.mul(part, part, out=spare), 2 * power
-        sums = torch.add(sums, part, out=kernel)
-        slopes = torch.add(slopes, part, alpha=power, out=steep) if slope else steep
-    return (sums, slopes) if len(powers) > 1 else (kernel.copy_(part), steep.copy_(part))
+        sums = kernel = torch.add(sums, part, out=kernel)
+        if slope:
+            slopes = steep = torch.add(slopes, part, alpha=power, out=steep)
+    if len(ratios) == 1:  # both are the one kernel, and each is written on by itself
+        slopes = part.clone() if steep is None else steep.copy_(part)
+    return sums, slopes

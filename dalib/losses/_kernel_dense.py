@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dalib.kernels import gaussian_kernel, squared_distances
-from dalib.losses._gaussian_scales import LOG2_E, Scales, centred, sums_of_kernels, variances_of
+from dalib.losses._gaussian_scales import LN_2, Scales, centred, sums_of_kernels
 
 
 def mix(weights: Tensor, mixing: Tensor | None) -> Tensor:
@@ -45,46 +45,47 @@ def dense(
     mixing: Tensor | None,
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
-    """The value, half its gradient by the weights, the variances, and of each layer two factors of its gradient.
+    """The value, half its gradient by the weights, the widest variances, and of each layer two factors of its gradient.
 
     The first factor is of rows x rows, so that what flows in on the way back scales a small matrix.
     """
     mixed = mix(weights, mixing)
     rows = [centred(parts) for parts in layers]
     blocks = [_Block(*each, counts, wants_gradient) for each in zip(rows, scales, given, strict=True)]
-    variances = [block.variances for block in blocks]
-    count = math.prod(len(each) for each in variances)
+    widest = [block.widest for block in blocks]
+    count = math.prod(each.number(known) for each, known in zip(scales, given, strict=True))
     # Numbers are factors of a product where they can be: on their own each is another pass, as dear as the small ones.
     kernel = product([block.kernel for block in blocks])
     sums = torch.addmm(weights, kernel, weights, beta=0, alpha=1 / count)
-    value = torch.dot(mixed.reshape(-1), sums.view(-1))
+    value = (mixed * sums).sum()
     if not wants_gradient:
-        return value, mix(sums, mixing), *variances
+        return value, mix(sums, mixing), *widest
     pairs = torch.addmm(kernel, mixed, weights.mT, beta=0, alpha=2 / count)
     pulls = []
     for this, block in enumerate(blocks):
-        pull = block.steep.mul_(pairs).div_(block.top)
+        pull = block.steep.mul_(pairs).div_(block.widest)
         for other, factor in enumerate(blocks):
             if other != this:
                 pull.mul_(factor.kernel)
         pull.diagonal().sub_(pull.sum(dim=1))
         pulls.append(pull)
-    return value, mix(sums, mixing), *variances, *pulls, *rows
+    return value, mix(sums, mixing), *widest, *pulls, *rows
 
 
 class _Block:
     """One factor of the kernel, and of its slope, for all pairs."""
 
     def __init__(self, rows: Tensor, scales: Scales, given: Tensor | None, counts: Tensor | None, slope: bool) -> None:
-        buffers = [rows.new_empty(len(rows), len(rows)) for _ in range(3)]
-        exponent = torch.addmm(buffers[0], rows, rows.mT, beta=0, alpha=LOG2_E)
-        squares = exponent.diagonal().clone()  # of the same product, so that the diagonal becomes exactly zero
-        exponent.sub_(squares[:, None], alpha=0.5).sub_(squares, alpha=0.5).clamp_(max=0)
+        n = len(rows)
+        products = rows @ rows.mT
+        halves = products.diagonal() * 0.5  # of the same product, so that the diagonal becomes exactly zero
+        distances = (halves.unsqueeze(1) + halves).sub_(products).clamp_(min=0)  # half the squared ones
 
-        def spread(parts: Tensor) -> Tensor:
-            return (parts @ exponent @ parts).neg_()
+        def spread() -> Tensor:
+            parts = halves.new_full((n,), 1 / n) if counts is None else counts / counts.sum()
+            return torch.dot(torch.mv(distances, parts), parts)
 
-        self.variances = variances_of(scales, given, rows, spread, counts, over=LOG2_E / 2)
-        self.top = self.variances.amax()
-        exponent.div_(self.top)  # minus half the squared distances, over the widest variance, for powers of two
-        self.kernel, self.steep = sums_of_kernels(exponent, self.variances, scales.powers, slope, buffers)
+        self.widest = scales.widest(given, rows, spread, over=0.5)
+        exponent = distances.div_(self.widest * -LN_2)
+        ratios = scales.ratios(given, self.widest)
+        self.kernel, self.steep = sums_of_kernels(exponent, ratios, slope, (None, None, products))

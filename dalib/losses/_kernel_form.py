@@ -63,7 +63,7 @@ def kernel_form(
         >>> kernel_form([(source, target)], [Gaussian([1.0])], torch.tensor([1.0, -1.0]))  # 2 - 2 exp(-2)
         tensor(1.7293)
     """
-    weights = weights[:, None] if weights.ndim == 1 else weights
+    weights = weights.unsqueeze(1) if weights.ndim == 1 else weights
     if torch.compiler.is_compiling() and len(weights) <= TWICE_DIFFERENTIABLE_UP_TO:
         rows = [torch.cat(list(parts)) for parts in layers]
         variances = [kernel.variances(each, counts) for kernel, each in zip(kernels, rows, strict=True)]
@@ -121,23 +121,29 @@ class _KernelForm(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         scales, _, mixing, _, weights, *rest = inputs
-        ctx.layers = len(scales)
-        ctx.parts = len(rest) - ctx.layers
+        ctx.scales = scales
+        ctx.parts = len(rest) - len(scales)
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(mixing, weights, *rest[: ctx.parts], *output[1:])
+        ctx.save_for_backward(mixing, weights, *rest, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, of_value: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        layers = ctx.layers
+        layers = len(ctx.scales)
         none = (None,) * layers
         of_parts: Sequence[Tensor | None] = (None,) * ctx.parts
         if of_value is None:
             return (None, None, None, None, None, *of_parts, *none)
         mixing, weights, *saved = ctx.saved_tensors
-        parts, half_of_weights, made = saved[: ctx.parts], saved[ctx.parts], saved[ctx.parts + 1 :]
-        variances, of_layers, rows = made[:layers], made[layers : 2 * layers], made[2 * layers :]
+        parts, given, half_of_weights = (
+            saved[: ctx.parts],
+            saved[ctx.parts : ctx.parts + layers],
+            saved[ctx.parts + layers],
+        )
+        made = saved[ctx.parts + layers + 1 :]
+        widest, of_layers, rows = made[:layers], made[layers : 2 * layers], made[2 * layers :]
         if torch.is_grad_enabled():  # a second derivative may follow: the gradient must itself be in the graph
+            variances = [each.variances(*known) for each, *known in zip(ctx.scales, given, widest, strict=True)]
             return (None, None, None, None, *_gradient_in_graph(of_value, (weights, *parts), variances, mixing), *none)
         if any(ctx.needs_input_grad[5:]):
             gradients = [of_value * each for each in of_layers]

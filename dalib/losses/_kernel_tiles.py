@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dalib.losses._gaussian_scales import LOG2_E, Scales, centred, sums_of_kernels, variances_of
+from dalib.losses._gaussian_scales import LN_2, Scales, centred, sums_of_kernels
 from dalib.losses._kernel_dense import mix, product
 
 _TILE = {"cpu": 512, "cuda": 4096}
@@ -24,22 +24,22 @@ def tiled(
     mixing: Tensor | None,
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
-    """The value, half its gradient by the weights, the variances, and the gradients by the layers, all in the cache."""
+    """The value, half its gradient by the weights, the widest variances, and the gradients by the layers, all in the cache."""
     single = weights.shape[1] == 1  # then the weights go into the rows and no matrix of pairs is needed
     column = weights if single else torch.ones_like(weights[:, :1])
     factors = [_Factor(*each, counts, column, wants_gradient) for each in zip(layers, scales, given, strict=True)]
-    variances = [factor.variances for factor in factors]
+    widest = [factor.widest for factor in factors]
     mixed = mix(weights, mixing)
     sums = torch.zeros_like(weights)
     _sweep(factors, weights, mixed, sums, wants_gradient)
-    count = math.prod(len(each) for each in variances)
+    count = math.prod(each.number(known) for each, known in zip(scales, given, strict=True))
     sums /= count
     value = (mixed * sums).sum()
     if not wants_gradient:
-        return value, mix(sums, mixing), *variances
+        return value, mix(sums, mixing), *widest
     outer = mixed if single else 1
-    gradients = [factor.gradient(outer * (2 / count * factor.unit / factor.top)) for factor in factors]
-    return value, mix(sums, mixing), *variances, *gradients
+    gradients = [factor.gradient(outer * (2 / count * factor.unit / factor.widest)) for factor in factors]
+    return value, mix(sums, mixing), *widest, *gradients
 
 
 def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, wants_gradient: bool) -> None:
@@ -89,16 +89,16 @@ class _Factor:
         self.rows = rows = centred(parts)
         squares = torch.linalg.vector_norm(self.rows, dim=1).square_()
 
-        def spread(parts: Tensor) -> Tensor:
+        def spread() -> Tensor:
+            parts = squares.new_full((len(rows),), 1 / len(rows)) if counts is None else counts / counts.sum()
             middle = parts @ self.rows  # of centred rows: taking its square away cancels next to no digits
             half: Tensor = (parts @ squares - middle @ middle).clamp_min(0)
             return half
 
-        self.variances = variances_of(scales, given, rows, spread, counts, over=0.5)
-        self.powers = scales.powers
-        self.top = self.variances.amax()
+        self.widest = scales.widest(given, rows, spread, over=0.5)
+        self.ratios = scales.ratios(given, self.widest)
         # In these units minus half a squared distance is the exponent.
-        self.unit = (self.top / LOG2_E).sqrt()
+        self.unit = (self.widest * LN_2).sqrt()
         self.rows.mul_(1 / self.unit)
         self.halves = squares.mul_(0.5 / self.unit**2)
         edge = _edge(len(rows), rows.device.type)
@@ -110,13 +110,13 @@ class _Factor:
     def tile(self, first: slice, second: slice, slope: bool) -> tuple[Tensor, Tensor]:
         rows, columns = self.rows[first], self.rows[second]
         shape = len(rows), len(columns)
-        exponent, *buffers = (buffer[: math.prod(shape)].view(shape) for buffer in self.buffers)
+        exponent, kernel, steep, spare = (buffer[: math.prod(shape)].view(shape) for buffer in self.buffers)
         torch.add(self.halves[first][:, None], self.halves[second], out=exponent)
         torch.addmm(exponent, rows, columns.mT, beta=-1, out=exponent)
         exponent.clamp_(max=0)
         if first == second:
             exponent.fill_diagonal_(0)
-        return sums_of_kernels(exponent, self.variances, self.powers, slope, buffers)
+        return sums_of_kernels(exponent, self.ratios, slope, (kernel, steep, spare))
 
     def add(self, to: slice, of: slice, steep: Tensor) -> None:
         """What the pull of the rows ``of`` adds to the gradient of the rows ``to``."""

@@ -1,0 +1,33 @@
+"""float32 islands: what they promote, and whose autocast they leave."""
+
+import pytest
+import torch
+
+from dalib._precision import float32_island
+
+
+@float32_island
+def kinds(source, target, *, weights=None):
+    parts = [*(source if isinstance(source, tuple) else (source,)), target]
+    return torch.tensor([part.dtype.itemsize for part in parts] + ([] if weights is None else [weights.dtype.itemsize]))
+
+
+def test_half_precision_is_promoted_within_tuples_and_options_and_the_rest_is_left_as_it_is():
+    half, single, double = (torch.zeros(2, dtype=dtype) for dtype in (torch.bfloat16, torch.float32, torch.float64))
+    assert kinds((half, half), half, weights=half).tolist() == [4, 4, 4, 4]
+    assert kinds(single, single, weights=half).tolist() == [4, 4, 4]
+    assert kinds(double, double).tolist() == [8, 8]
+
+
+def test_two_dtypes_reach_the_function_which_refuses_them():
+    assert kinds(torch.zeros(2, dtype=torch.float16), torch.zeros(2)).tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_autocast_of_the_samples_own_device_is_left(nested, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: asked.append(device))
+    sample = torch.zeros(2, device="meta")
+    layers_or_rows = ((sample, sample), sample) if nested else (sample, sample)
+    kinds(*layers_or_rows)
+    assert asked == ["meta"]
