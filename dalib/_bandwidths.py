@@ -43,17 +43,25 @@ def gaussian_variances(
     """
     if bandwidths is None:
         return scaled(SCALES, mean_squared_distance, rows, weights)
-    given = bandwidths if isinstance(bandwidths, Tensor) else numbers(bandwidths)
-    widths = torch.as_tensor(given, dtype=rows.dtype, device=rows.device).detach()
-    if widths.ndim != 1 or len(widths) == 0:
-        raise ValueError(f"bandwidths must be a sequence of at least one number, got shape {tuple(widths.shape)}")
-    variances = widths**2
-    if _checks.values_are_checked(widths):
-        if not bool(((widths > 0) & torch.isfinite(widths)).all()):
-            raise ValueError(f"bandwidths must be positive and finite, got {widths.tolist()}")
-        if not bool(((variances > 0) & torch.isfinite(variances)).all()):
-            raise ValueError(f"bandwidths must have squares that {rows.dtype} can hold, got {widths.tolist()}")
-    return variances
+    if not isinstance(bandwidths, Tensor):
+        widths = numbers(bandwidths)
+        if not widths:
+            raise ValueError("bandwidths must be a sequence of at least one number, got none")
+        _refuse_bandwidths(widths, rows.dtype)
+        return torch.tensor([width * width for width in widths], dtype=rows.dtype, device=rows.device)
+    if bandwidths.ndim != 1 or len(bandwidths) == 0:
+        raise ValueError(f"bandwidths must be a sequence of at least one number, got shape {tuple(bandwidths.shape)}")
+    if _checks.values_are_checked(bandwidths):
+        _refuse_bandwidths(bandwidths.tolist(), rows.dtype)
+    return bandwidths.detach().to(rows) ** 2
+
+
+def _refuse_bandwidths(widths: Sequence[float], dtype: torch.dtype) -> None:
+    if not all(0 < width < math.inf for width in widths):
+        raise ValueError(f"bandwidths must be positive and finite, got {list(widths)}")
+    limits = torch.finfo(dtype)
+    if not all(limits.tiny <= width * width <= limits.max for width in widths):
+        raise ValueError(f"bandwidths must have squares that {dtype} can hold, got {list(widths)}")
 
 
 def numbers(bandwidths: object) -> tuple[float, ...]:

@@ -297,7 +297,7 @@ class _Training:
 def _optimizer(model: FeatureClassifier, objective: nn.Module, protocol: Protocol) -> torch.optim.SGD:
     groups = model.parameter_groups(protocol.rate, backbone_factor=protocol.backbone_factor)
     own = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    groups += [{"params": own, "lr": protocol.rate}] if own else []
+    groups[-1]["params"] += own  # the last group is what is trained from scratch; another one would cost a step more
     return torch.optim.SGD(
         groups,
         lr=protocol.rate,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -39,9 +38,9 @@ def class_shares(members: Tensor, weights: Tensor | None, name: str) -> Tensor:
         tensor([[0.5000, 0.0000],
                 [0.5000, 0.0000]])
     """
-    mass = members * shares(members, weights, name)[:, None]
+    mass = members if weights is None else members * shares(members, weights, name)[:, None]
     totals = mass.sum(dim=0)
-    return torch.where(totals > 0, mass / torch.where(totals > 0, totals, 1), 0)
+    return mass / totals.where(totals > 0, 1)  # zeros stay zeros
 
 
 def present(members: Tensor, weights: Tensor | None) -> Tensor:

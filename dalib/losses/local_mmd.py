@@ -69,7 +69,7 @@ def local_mmd_loss(
         The authors sum five kernels, so a factor of 1 there is 5 here, and return zero in place of a NaN: here a class
         without mass is left out and no NaN arises.
     """
-    pooled = pool(source, target, source_weights, target_weights)
+    pooled = pool(source, target, source_weights, target_weights, values=False)
     _check_probs(target_probs, target)
     probs = target_probs.detach().to(target.dtype)
     members = memberships(source_labels, probs.shape[1], source, "source_labels")

@@ -47,9 +47,11 @@ def mcc_loss(logits: Tensor, *, temperature: float = 2.5, weights: Tensor | None
         raise ValueError(f"logits must have at least two classes, got {logits.shape[1]}")
     log_probs = torch.log_softmax(logits / temperature, dim=1)
     probs = log_probs.exp()
-    entropies = -(probs * log_probs).sum(dim=1).detach()
-    certainty = (1 + torch.exp(-entropies)) * shares(logits, weights, "weights")  # their scale cancels in the rows of C
-    confusion = (certainty[:, None] * probs).mT @ probs
+    negative_entropies = (probs.detach() * log_probs.detach()).sum(dim=1)
+    certainty = 1 + negative_entropies.exp()
+    if weights is not None:
+        certainty = certainty * shares(logits, weights, "weights")  # their scale cancels in the rows of C
+    confusion = (certainty.unsqueeze(1) * probs).mT @ probs
     mass = confusion.sum(dim=1)
     diagonal = confusion.diagonal() / mass.clamp_min(torch.finfo(mass.dtype).tiny)
     return torch.where(mass > 0, 1 - diagonal, torch.zeros_like(mass)).mean()
