@@ -38,7 +38,7 @@ def covariance_form(source: Tensor, target: Tensor, source_weights: Tensor, targ
     """
     inputs = (source, target, source_weights, target_weights)
     if torch.compiler.is_compiling():
-        return _value_and_factors(*inputs)[0].clamp_min(0)
+        return _value(*inputs).clamp_min(0)
     value: Tensor = _CovarianceForm.apply(*inputs)[0]  # type: ignore[no-untyped-call]
     return value
 
@@ -50,7 +50,8 @@ class _CovarianceForm(torch.autograd.Function):
 
     @staticmethod
     def forward(*inputs: Tensor) -> tuple[Tensor, ...]:  # unnamed: torch binds the names anew in every call
-        value, left, right = _value_and_factors(*inputs)
+        wrapped = any(torch._C._functorch.is_functorch_wrapped_tensor(x) for x in inputs)
+        value, left, right = _value_and_factors((_centred if wrapped else _centred_in_place)(*inputs), *inputs[2:])
         return value.clamp_min(0), left, right  # below zero only by rounding
 
     @staticmethod
@@ -66,7 +67,7 @@ class _CovarianceForm(torch.autograd.Function):
         *inputs, left, right = ctx.saved_tensors
         if torch.is_grad_enabled() or any(ctx.needs_input_grad[2:]):
             # A second derivative may follow, or the rare gradient of the weights: through the graph of the value.
-            gradients: tuple[Tensor, ...] = torch.func.vjp(lambda *x: _value_and_factors(*x)[0], *inputs)[1](of_value)
+            gradients: tuple[Tensor, ...] = torch.func.vjp(_value, *inputs)[1](of_value)
             return gradients
         factor = 4 * of_value
         of_rows = (factor * left) @ right if left.numel() < right.numel() else left @ (factor * right)
@@ -77,10 +78,14 @@ class _CovarianceForm(torch.autograd.Function):
 _CovarianceForm.forward.__signature__ = inspect.signature(_CovarianceForm.forward)  # type: ignore[attr-defined]
 
 
-def _value_and_factors(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The value, and two matrices whose product is a quarter of the gradient of all rows."""
-    n, d = source.shape
-    rows = torch.cat([_centred(source, u), _centred(target, v)])
+def _value(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """The value by operations that autograd, ``torch.func`` and the compiler can take apart."""
+    return _value_and_factors(_centred(source, target, u, v), u, v)[0]
+
+
+def _value_and_factors(rows: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The value of centred rows, and two matrices whose product is a quarter of their gradient."""
+    n, d = len(u), rows.shape[1]
     weights = torch.cat([u, -v]) / (2 * d)  # here a number costs least
     if len(rows) <= d:
         products = rows @ rows.mT
@@ -92,7 +97,24 @@ def _value_and_factors(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> 
     return right.square().sum(), left, right
 
 
-def _centred(rows: Tensor, weights: Tensor) -> Tensor:
-    shares = (weights / weights.sum()).unsqueeze(0)
-    rows = rows - (shares @ rows).detach()  # far from zero this mean is rounded; the mean of what it leaves is not
-    return rows - shares @ rows
+def _centred(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """The rows of both domains, each minus the weighted mean of its domain.
+
+    Twice: far from zero the first mean is rounded; the mean of what it leaves is not.
+    """
+    parts = []
+    for part, weights in ((source, u), (target, v)):
+        shares = (weights / weights.sum()).unsqueeze(0)
+        once = part - (shares @ part).detach()
+        parts.append(once - shares @ once)
+    return torch.cat(parts)
+
+
+def _centred_in_place(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """What :func:`_centred` makes, with one copy of the rows, outside of any graph."""
+    rows = torch.cat([source, target])
+    for part, weights in ((rows[: len(source)], u), (rows[len(source) :], v)):
+        shares = (weights / weights.sum()).unsqueeze(0)
+        for _ in range(2):
+            part.sub_(shares @ part)
+    return rows
