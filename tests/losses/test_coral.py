@@ -107,6 +107,38 @@ def test_float32_far_from_zero_keeps_its_digits():
     assert coral_loss(source, target).item() == pytest.approx(exact, rel=1e-5)
 
 
+@pytest.mark.parametrize("columns", [3, 40])
+def test_a_domain_far_from_the_other_keeps_its_digits(columns):
+    source, target = 1e4 + torch.randn(9, columns), -1e4 + torch.randn(7, columns)
+    expected = coral_loss(source.double(), target.double()).item()
+    assert coral_loss(source, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("columns", [3, 40])
+def test_a_row_without_weight_costs_the_others_no_digits_however_far_it_lies(columns):
+    source, target, weights = torch.randn(9, columns), torch.randn(7, columns), torch.ones(9)
+    source[0], weights[0] = 1e7, 0.0
+    expected = coral_loss(source[1:].double(), target.double()).item()
+    assert coral_loss(source, target, source_weights=weights).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("columns", [3, 40])
+def test_the_samples_are_left_as_they_were(columns):
+    source, target = torch.randn(9, columns), torch.randn(7, columns)
+    before = source.clone(), target.clone()
+    coral_loss(source, target)
+    assert torch.equal(source, before[0])
+    assert torch.equal(target, before[1])
+
+
+@pytest.mark.parametrize("columns", [3, 40])
+def test_vmap_over_the_weights_alone(columns):
+    source, target, weights = torch.randn(9, columns), torch.randn(7, columns), torch.rand(3, 9)
+    made = torch.func.vmap(lambda each: coral_loss(source, target, source_weights=each))(weights)
+    expected = torch.stack([coral_loss(source, target, source_weights=each) for each in weights])
+    torch.testing.assert_close(made, expected)
+
+
 def test_features_whose_loss_is_beyond_their_dtype_are_refused():
     source = torch.tensor([[1e18], [-1e18]])
     with pytest.raises(
