@@ -25,9 +25,7 @@ def tiled(
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
     """The value, half its gradient by the weights, the widest variances, and the gradients by the layers, all in the cache."""
-    single = weights.shape[1] == 1  # then the weights go into the rows and no matrix of pairs is needed
-    column = weights if single else torch.ones_like(weights[:, :1])
-    factors = [_Factor(*each, counts, column, wants_gradient) for each in zip(layers, scales, given, strict=True)]
+    factors = [_Factor(*each, counts, wants_gradient) for each in zip(layers, scales, given, strict=True)]
     widest = [factor.widest for factor in factors]
     mixed = mix(weights, mixing)
     sums = torch.zeros_like(weights)
@@ -37,8 +35,7 @@ def tiled(
     value = (mixed * sums).sum()
     if not wants_gradient:
         return value, mix(sums, mixing), *widest
-    outer = mixed if single else 1
-    gradients = [factor.gradient(outer * (2 / count * factor.unit / factor.widest)) for factor in factors]
+    gradients = [factor.gradient(2 / count * factor.unit / factor.widest) for factor in factors]
     return value, mix(sums, mixing), *widest, *gradients
 
 
@@ -55,17 +52,19 @@ def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Ten
                 sums[second].addmm_(kernel.mT, weights[first])
             if not wants_gradient:
                 continue
-            pairs = None if weights.shape[1] == 1 else mixed[first] @ weights[second].mT
             for this, factor in enumerate(factors):
-                steep = tiles[this][1]
+                steep = _times_pairs(tiles[this][1], mixed[first], weights[second])
                 for other, (factor_kernel, _) in enumerate(tiles):
                     if other != this:
                         steep.mul_(factor_kernel)
-                if pairs is not None:
-                    steep.mul_(pairs)
                 factor.add(first, second, steep)
                 if j > i:
                     factor.add(second, first, steep.mT)
+
+
+def _times_pairs(tile: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """The tile times ``left @ right.mT``, in its place; of single columns that takes no product."""
+    return tile.mul_(left).mul_(right.mT) if left.shape[1] == 1 else tile.mul_(left @ right.mT)
 
 
 def _edge(rows: int, device: str) -> int:
@@ -83,7 +82,6 @@ class _Factor:
         scales: Scales,
         given: Tensor | None,
         counts: Tensor | None,
-        column: Tensor,
         wants_gradient: bool,
     ) -> None:
         self.rows = rows = centred(parts)
@@ -104,8 +102,7 @@ class _Factor:
         edge = _edge(len(rows), rows.device.type)
         self.buffers = [rows.new_empty(edge * edge) for _ in range(4)]
         if wants_gradient:
-            self.column, self.pulling = column, self.rows * column
-            self.total, self.mass = torch.zeros_like(self.rows), torch.zeros_like(column)
+            self.total, self.mass = torch.zeros_like(self.rows), torch.zeros_like(self.halves)
 
     def tile(self, first: slice, second: slice, slope: bool) -> tuple[Tensor, Tensor]:
         rows, columns = self.rows[first], self.rows[second]
@@ -120,9 +117,10 @@ class _Factor:
 
     def add(self, to: slice, of: slice, steep: Tensor) -> None:
         """What the pull of the rows ``of`` adds to the gradient of the rows ``to``."""
-        self.mass[to].addmm_(steep, self.column[of])
-        self.total[to].addmm_(steep, self.pulling[of])
+        # These sums nearly cancel where the samples are alike: a product with ones, term by term, would lose a digit.
+        self.mass[to] += steep.sum(dim=1)
+        self.total[to].addmm_(steep, self.rows[of])
 
     def gradient(self, factor: Tensor) -> Tensor:
         """The sum of ``steep_ij (x_j - x_i)``, times a factor."""
-        return self.total.addcmul_(self.mass, self.rows, value=-1).mul_(factor)
+        return self.total.addcmul_(self.mass[:, None], self.rows, value=-1).mul_(factor)

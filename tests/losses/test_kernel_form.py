@@ -114,6 +114,26 @@ def test_tiles_of_the_real_size_keep_six_digits_in_float32_also_far_from_zero():
     assert (single - double).norm() < 1e-6 * double.norm()
 
 
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_gradient_of_tiles_keeps_the_digits_of_float32_where_it_nearly_cancels(columns):
+    """The weights of nearly equal samples cancel in sums over all rows, term by term in a product or pairwise in a sum."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(1600, 64, generator=generator)
+    rows[800:] = 1.2 * rows[800:] + 0.3
+    half = torch.full((800, 1), 1 / 800)
+    weights = torch.cat([half, -half]) if columns == 1 else torch.block_diag(half, half)
+    mixing = None if columns == 1 else torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+
+    def gradient(dtype):
+        x = rows.to(dtype).requires_grad_()
+        mixed = None if mixing is None else mixing.to(dtype)
+        value = kernel_form([x.split([800, 800])], [Gaussian()], weights.to(dtype), mixed)
+        return torch.autograd.grad(value, x)[0].double()
+
+    single, double = gradient(torch.float32), gradient(torch.float64)
+    assert (single - double).norm() < 3e-7 * double.norm()
+
+
 def test_memory_does_not_hold_the_matrix_of_all_pairs():
     rows = torch.randn(6000, 4, requires_grad=True)  # all pairs: 144 MB
     weights = torch.full((6000,), 1 / 6000)
