@@ -60,7 +60,7 @@ def _refuse_bandwidths(widths: Sequence[float], dtype: torch.dtype) -> None:
     if not all(0 < width < math.inf for width in widths):
         raise ValueError(f"bandwidths must be positive and finite, got {list(widths)}")
     limits = torch.finfo(dtype)
-    if not all(limits.tiny <= width * width <= limits.max for width in widths):
+    if not all(limits.tiny * limits.eps <= width * width <= limits.max for width in widths):
         raise ValueError(f"bandwidths must have squares that {dtype} can hold, got {list(widths)}")
 
 
@@ -78,7 +78,7 @@ def numbers(bandwidths: object) -> tuple[float, ...]:
         if isinstance(bandwidths, Sequence) and any(isinstance(width, str) for width in bandwidths):
             raise TypeError
         return tuple(float(width) for width in bandwidths)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"bandwidths must be a sequence of numbers, such as [1.0, 2.0], got {bandwidths!r}") from None
 
 
@@ -93,17 +93,27 @@ def scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | 
         tensor([1., 4.])
     """
     factors = torch.tensor([float(each) for each in scales], dtype=rows.dtype, device=rows.device)
-    return factors * with_floor(rule(rows, weights), rows)
+    variances = factors * with_floor(rule(rows, weights), rows.detach().mean(dim=0))
+    refuse_infinite(variances.amax(), rows)
+    return variances
 
 
-def with_floor(scale: Tensor, rows: Tensor, *, over: float = 1.0) -> Tensor:
-    """The scale of these rows, times ``over``, not below a floor: see :func:`scaled`.
+def with_floor(scale: Tensor, middle: Tensor, *, over: float = 1.0) -> Tensor:
+    """The scale of rows around ``middle``, shape ``(d,)``, times ``over``, not below a floor: see :func:`scaled`.
+
+    Nearer to one another than their rounding rows are equal. Also a multiple of the floor is a normal number, and so is
+    its inverse.
 
     Example:
-        >>> with_floor(torch.tensor(2.0), torch.tensor([[0.0], [2.0]]))
+        >>> with_floor(torch.tensor(2.0), torch.zeros(3))
         tensor(2.)
     """
-    if _checks.values_are_checked(scale) and not math.isfinite(scale):
+    limits = torch.finfo(middle.dtype)
+    rounding = middle * (limits.eps * math.sqrt(over))
+    return torch.maximum(scale, torch.dot(rounding, rounding)).clamp_min(limits.tiny * 2**10 * over)
+
+
+def refuse_infinite(widest: Tensor, rows: Tensor) -> None:
+    """Raise if the largest variance of a kernel for these rows is not finite, where values are checked."""
+    if _checks.values_are_checked(widest) and not math.isfinite(widest):
         _checks.refuse_overflow(rows)
-    # A multiple of this floor is still a normal number, and so is its inverse.
-    return scale.clamp_min(torch.finfo(rows.dtype).tiny * 2**10 * over)

@@ -44,12 +44,12 @@ def float32_island(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:
-    """The tensors among the values, and in the tuples among them."""
+    """The tensors among the values, and in the tuples and lists among them."""
     found: list[Tensor] = []
     for x in values:
         if isinstance(x, Tensor):
             found.append(x)
-        elif isinstance(x, tuple):
+        elif isinstance(x, tuple | list):
             found += _tensors(x)
     return found
 
@@ -62,6 +62,6 @@ def _two_kinds(samples: Sequence[Any]) -> bool:
 def _promote(x: Any) -> Any:
     if isinstance(x, Tensor) and x.dtype in _HALF:
         return x.float()
-    if isinstance(x, tuple) and not hasattr(x, "_fields"):
-        return tuple(_promote(part) for part in x)
+    if isinstance(x, tuple | list) and not hasattr(x, "_fields"):
+        return type(x)(_promote(part) for part in x)
     return x

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,33 +70,6 @@ def whole(outputs: Outputs) -> Outputs:
     return outputs
 
 
-def of_both(on: Callable[[Outputs], Any], source: Outputs, target: Outputs) -> tuple[Any, Any]:
-    """What ``on`` makes of two domains.
-
-    Where ``on.rowwise`` is true, what it makes of a row hangs on the features and logits of that row alone: then both
-    domains go through it at once, for one product of many rows is cheaper than two of few.
-
-    Args:
-        on: ``Outputs -> Tensor``, or anything else where it is not ``rowwise``.
-        source: Outputs of the source domain.
-        target: Outputs of the target domain.
-
-    Returns:
-        What it makes of the source, and of the target.
-
-    Example:
-        >>> source, target = Outputs(torch.zeros(2, 3), torch.zeros(2, 4)), Outputs(torch.ones(1, 3), torch.zeros(1, 4))
-        >>> [part.shape[0] for part in of_both(RandomizedMultilinear(3, 4), source, target)]
-        [2, 1]
-    """
-    if not getattr(on, "rowwise", False):
-        return on(source), on(target)
-    both = Outputs(torch.cat([source.features, target.features]), torch.cat([source.logits, target.logits]))
-    made = on(both)
-    rows = len(source.features)
-    return made[:rows], made[rows:]
-
-
 class RandomizedMultilinear(nn.Module):
     r"""Random map of CDAN [1]_ whose inner products are those of :func:`multilinear` on average.
 
@@ -124,9 +95,6 @@ class RandomizedMultilinear(nn.Module):
         >>> RandomizedMultilinear(3, 4, dimension=8)(Outputs(torch.zeros(2, 3), torch.zeros(2, 4))).shape
         torch.Size([2, 8])
     """
-
-    rowwise = True
-    """A row's map hangs on that row alone: see :func:`of_both`."""
 
     feature_map: Tensor
     class_map: Tensor

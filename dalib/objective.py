@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dalib import _checks
-from dalib.conditioning import features, logits, of_both
+from dalib.conditioning import features, logits
 from dalib.outputs import Outputs
 from dalib.schedules import Schedule, Scheduled
 
@@ -132,7 +132,7 @@ class Align(_Lifted):
     def forward(self, source: Outputs, target: Outputs) -> Tensor:
         """The weighted loss of the two domains."""
         keywords = self._keywords(source.weights, target.weights)
-        value: Tensor = self.loss(*of_both(self.on, source, target), **keywords)
+        value: Tensor = self.loss(self.on(source), self.on(target), **keywords)
         weight: float | Tensor = self.weight()
         return weight * value
 

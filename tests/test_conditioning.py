@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from dalib import Outputs, RandomizedMultilinear, multilinear
-from dalib.conditioning import of_both
 
 
 def outputs(rows=4, width=3, classes=2):
@@ -49,27 +48,6 @@ def test_the_randomized_map_keeps_inner_products_on_average():
     )
     error = estimates.std() / 20
     assert abs(estimates.mean() - exact) < 4 * error
-
-
-def test_both_domains_at_once_are_what_each_is_alone_with_its_gradient():
-    source, target, on = outputs(rows=4), outputs(rows=6), RandomizedMultilinear(3, 2, dimension=8)
-    together, alone = of_both(on, source, target), (on(source), on(target))
-    for made, expected, domain in zip(together, alone, (source, target), strict=True):
-        torch.testing.assert_close(made, expected)
-        of_made, of_expected = (
-            torch.autograd.grad(x.square().sum(), domain.features, retain_graph=True)[0] for x in (made, expected)
-        )
-        torch.testing.assert_close(of_made, of_expected)
-
-
-def test_a_function_that_may_look_across_rows_sees_one_domain_at_a_time():
-    def centred(each):
-        return each.features - each.features.mean(dim=0)
-
-    source, target = outputs(rows=4), outputs(rows=6)
-    made = of_both(centred, source, target)
-    assert torch.equal(made[0], centred(source))
-    assert torch.equal(made[1], centred(target))
 
 
 def test_the_maps_are_in_the_state():

@@ -11,11 +11,19 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
-from dalib._bandwidths import with_floor
+from dalib._bandwidths import refuse_infinite, with_floor
 from dalib.distances import mean_squared_distance
 from dalib.kernels import Gaussian
 
 LN_2 = math.log(2)
+
+
+class Centred(NamedTuple):
+    """Rows as one matrix, moved so that zero lies among them: distances then lose fewer digits."""
+
+    rows: Tensor
+    middle: Tensor
+    """What was taken from each row, shape ``(d,)``."""
 
 
 class Scales(NamedTuple):
@@ -31,12 +39,14 @@ class Scales(NamedTuple):
         """Number of kernels."""
         return len(given) if self.multiples is None else len(self.multiples)  # type: ignore[arg-type]
 
-    def widest(self, given: Tensor | None, rows: Tensor, spread: Callable[[], Tensor], *, over: float) -> Tensor:
+    def widest(self, given: Tensor | None, rows: Centred, spread: Callable[[], Tensor], *, over: float) -> Tensor:
         """The largest variance; ``spread`` makes the mean squared distance of the rows, times ``over``."""
         if self.multiples is None:
             assert given is not None
             return given.amax()
-        return with_floor(spread(), rows, over=over) * (max(self.multiples) / over)
+        widest = with_floor(spread(), rows.middle, over=over) * (max(self.multiples) / over)
+        refuse_infinite(widest, rows.rows)
+        return widest
 
     def variances(self, given: Tensor | None, widest: Tensor) -> Tensor:
         """All variances, shape ``(B,)``."""
@@ -86,16 +96,17 @@ def doublings(variances: tuple[float, ...]) -> tuple[int, ...] | None:
     return tuple(powers) if exact else None
 
 
-def centred(parts: Sequence[Tensor]) -> Tensor:
-    """All rows as one matrix, moved so that zero lies among them: distances then lose fewer digits.
+def centred(parts: Sequence[Tensor], counts: Tensor | None) -> Centred:
+    """All rows, around their mean; a row that does not count has no say in it.
 
     Example:
-        >>> centred([torch.tensor([[5.0]]), torch.tensor([[9.0]])])
-        tensor([[-2.],
-                [ 2.]])
+        >>> centred([torch.tensor([[5.0]]), torch.tensor([[9.0]])], None)
+        Centred(rows=tensor([[-2.],
+                [ 2.]]), middle=tensor([7.]))
     """
     rows = torch.cat(list(parts))
-    return rows.sub_(rows.sum(dim=0) / len(rows))
+    middle = rows.sum(dim=0) / len(rows) if counts is None else (counts / counts.sum()) @ rows
+    return Centred(rows.sub_(middle), middle)
 
 
 def sums_of_kernels(

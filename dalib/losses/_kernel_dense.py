@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dalib.kernels import gaussian_kernel, squared_distances
-from dalib.losses._gaussian_scales import LN_2, Scales, centred, sums_of_kernels
+from dalib.losses._gaussian_scales import LN_2, Centred, Scales, centred, sums_of_kernels
 
 
 def mix(weights: Tensor, mixing: Tensor | None) -> Tensor:
@@ -50,8 +50,8 @@ def dense(
     The first factor is of rows x rows, so that what flows in on the way back scales a small matrix.
     """
     mixed = mix(weights, mixing)
-    rows = [centred(parts) for parts in layers]
-    blocks = [_Block(*each, counts, wants_gradient) for each in zip(rows, scales, given, strict=True)]
+    around = [centred(parts, counts) for parts in layers]
+    blocks = [_Block(*each, counts, wants_gradient) for each in zip(around, scales, given, strict=True)]
     widest = [block.widest for block in blocks]
     count = math.prod(each.number(known) for each, known in zip(scales, given, strict=True))
     # Numbers are factors of a product where they can be: on their own each is another pass, as dear as the small ones.
@@ -69,15 +69,17 @@ def dense(
                 pull.mul_(factor.kernel)
         pull.diagonal().sub_(pull.sum(dim=1))
         pulls.append(pull)
-    return value, mix(sums, mixing), *widest, *pulls, *rows
+    return value, mix(sums, mixing), *widest, *pulls, *(each.rows for each in around)
 
 
 class _Block:
     """One factor of the kernel, and of its slope, for all pairs."""
 
-    def __init__(self, rows: Tensor, scales: Scales, given: Tensor | None, counts: Tensor | None, slope: bool) -> None:
-        n = len(rows)
-        products = rows @ rows.mT
+    def __init__(
+        self, around: Centred, scales: Scales, given: Tensor | None, counts: Tensor | None, slope: bool
+    ) -> None:
+        n = len(around.rows)
+        products = around.rows @ around.rows.mT
         halves = products.diagonal() * 0.5  # of the same product, so that the diagonal becomes exactly zero
         distances = (halves.unsqueeze(1) + halves).sub_(products).clamp_(min=0)  # half the squared ones
 
@@ -85,7 +87,7 @@ class _Block:
             parts = halves.new_full((n,), 1 / n) if counts is None else counts / counts.sum()
             return torch.dot(torch.mv(distances, parts), parts)
 
-        self.widest = scales.widest(given, rows, spread, over=0.5)
+        self.widest = scales.widest(given, around, spread, over=0.5)
         exponent = distances.div_(self.widest * -LN_2)
         ratios = scales.ratios(given, self.widest)
         self.kernel, self.steep = sums_of_kernels(exponent, ratios, slope, (None, None, products))

@@ -84,7 +84,8 @@ class _Factor:
         counts: Tensor | None,
         wants_gradient: bool,
     ) -> None:
-        self.rows = rows = centred(parts)
+        around = centred(parts, counts)
+        self.rows = rows = around.rows
         squares = torch.linalg.vector_norm(self.rows, dim=1).square_()
 
         def spread() -> Tensor:
@@ -93,7 +94,7 @@ class _Factor:
             half: Tensor = (parts @ squares - middle @ middle).clamp_min(0)
             return half
 
-        self.widest = scales.widest(given, rows, spread, over=0.5)
+        self.widest = scales.widest(given, around, spread, over=0.5)
         self.ratios = scales.ratios(given, self.widest)
         # In these units minus half a squared distance is the exponent.
         self.unit = (self.widest * LN_2).sqrt()

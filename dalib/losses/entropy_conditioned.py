@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dalib import _checks
 from dalib._precision import float32_island
-from dalib.conditioning import multilinear, of_both
+from dalib.conditioning import multilinear
 from dalib.outputs import Outputs
 from dalib.reversal import GradientReversal, reverse_gradient
 from dalib.row_weights import relative
@@ -77,7 +77,7 @@ class EntropyConditionedLoss(nn.Module):
         target_weights: Tensor | None = None,
     ) -> Tensor:
         """The loss of the outputs of two domains; row weights multiply the certainty weights."""
-        first, second = of_both(self.on, source, target)
+        first, second = self.on(source), self.on(target)
         _checks.two_samples(first, second)
         _checks.takes(self.discriminator, first.shape[1], "discriminator")
         rows = len(first)

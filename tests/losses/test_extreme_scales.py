@@ -136,3 +136,54 @@ def test_a_bandwidth_whose_square_is_lost_is_told():
     with pytest.raises(ValueError, match=r"bandwidths must have squares that torch.float32 can hold"):
         losses.mmd_loss(SOURCE, TARGET, bandwidths=[1e-30])
     assert torch.isfinite(losses.mmd_loss(SOURCE.double(), TARGET.double(), bandwidths=[1e-30]))
+
+
+@pytest.mark.parametrize("rows", [(4, 3), (32, 32), (300, 240)])
+@pytest.mark.parametrize("name", ["mmd", "unbiased", "joint", "local"])
+def test_features_that_have_collapsed_give_next_to_nothing_and_no_gradient_to_speak_of(name, rows):
+    torch.manual_seed(0)
+    point = torch.rand(1, 64)
+    source, target = (point.repeat(n, 1).requires_grad_() for n in rows)
+    labels, probs = torch.arange(rows[0]) % 2, torch.full((rows[1], 2), 0.5)
+    value = {
+        "mmd": lambda: losses.mmd_loss(source, target),
+        "unbiased": lambda: losses.unbiased_mmd_loss(source, target),
+        "joint": lambda: losses.joint_mmd_loss((source, source[:, :8]), (target, target[:, :8])),
+        "local": lambda: losses.local_mmd_loss(source, target, labels, probs),
+    }[name]()
+    assert abs(value.item()) < 1e-6
+    assert torch.autograd.grad(value, source)[0].abs().max() < 1
+
+
+def test_a_constant_layer_leaves_the_joint_loss_to_the_others():
+    torch.manual_seed(0)
+    source, target = torch.randn(300, 5), torch.randn(240, 5) + 0.5
+    constant = torch.full((300, 3), 0.3)
+    joint = losses.joint_mmd_loss((source, constant), (target, constant[:240]))
+    torch.testing.assert_close(joint, losses.mmd_loss(source, target), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("far", [1e5, 1e8, 1e10])
+def test_a_row_without_weight_costs_mmd_no_digits_however_far_it_lies(far):
+    torch.manual_seed(0)
+    source, target, weights = torch.randn(6, 3), torch.randn(5, 3) + 0.5, torch.ones(6)
+    source[2, 0], weights[2] = far, 0.0
+    source.requires_grad_()
+    value = losses.mmd_loss(source, target, source_weights=weights)
+    expected = losses.mmd_loss(source[weights > 0].double(), target.double())
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.autograd.grad(value, source)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("rows", [8, 300])
+def test_a_widest_kernel_beyond_the_dtype_is_refused_and_not_taken_for_one(rows):
+    source, target = torch.randn(rows, 3), torch.randn(rows, 3) + 0.5
+    with pytest.raises(ValueError, match="source and target must have squared distances below"):
+        losses.mmd_loss(4.5e18 * source, 4.5e18 * target)
+
+
+def test_bandwidths_whose_squares_are_subnormal_are_taken():
+    near = 1e-19 * torch.randn(5, 3)
+    assert 0 < losses.mmd_loss(near, near[:3] + 2e-19, bandwidths=[1e-19]).item() < 2
+    with pytest.raises(ValueError, match="bandwidths must have squares that torch"):
+        losses.mmd_loss(near, near, bandwidths=[1e-25])
