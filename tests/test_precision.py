@@ -8,13 +8,14 @@ from dalib._precision import float32_island
 
 @float32_island
 def kinds(source, target, *, weights=None):
-    parts = [*(source if isinstance(source, tuple) else (source,)), target]
+    parts = [*(source if isinstance(source, tuple | list) else (source,)), target]
     return torch.tensor([part.dtype.itemsize for part in parts] + ([] if weights is None else [weights.dtype.itemsize]))
 
 
-def test_half_precision_is_promoted_within_tuples_and_options_and_the_rest_is_left_as_it_is():
+def test_half_precision_is_promoted_within_tuples_lists_and_options_and_the_rest_is_left_as_it_is():
     half, single, double = (torch.zeros(2, dtype=dtype) for dtype in (torch.bfloat16, torch.float32, torch.float64))
     assert kinds((half, half), half, weights=half).tolist() == [4, 4, 4, 4]
+    assert kinds([half, half], half).tolist() == [4, 4, 4]
     assert kinds(single, single, weights=half).tolist() == [4, 4, 4]
     assert kinds(double, double).tolist() == [8, 8]
 
