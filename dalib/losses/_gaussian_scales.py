@@ -105,8 +105,18 @@ def centred(parts: Sequence[Tensor], counts: Tensor | None) -> Centred:
                 [ 2.]]), middle=tensor([7.]))
     """
     rows = torch.cat(list(parts))
-    middle = rows.sum(dim=0) / len(rows) if counts is None else (counts / counts.sum()) @ rows
+    middle = rows.sum(dim=0) / len(rows) if counts is None else row_parts(rows, counts) @ rows
     return Centred(rows.sub_(middle), middle)
+
+
+def row_parts(rows: Tensor, counts: Tensor | None) -> Tensor:
+    """What part of the sample each row is, shape ``(N,)``.
+
+    Example:
+        >>> row_parts(torch.zeros(2, 3), None)
+        tensor([0.5000, 0.5000])
+    """
+    return rows.new_full((len(rows),), 1 / len(rows)) if counts is None else counts / counts.sum()
 
 
 def sums_of_kernels(

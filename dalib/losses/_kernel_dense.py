@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dalib.kernels import gaussian_kernel, squared_distances
-from dalib.losses._gaussian_scales import LN_2, Centred, Scales, centred, sums_of_kernels
+from dalib.losses._gaussian_scales import LN_2, Centred, Scales, centred, row_parts, sums_of_kernels
 
 
 def mix(weights: Tensor, mixing: Tensor | None) -> Tensor:
@@ -78,13 +78,12 @@ class _Block:
     def __init__(
         self, around: Centred, scales: Scales, given: Tensor | None, counts: Tensor | None, slope: bool
     ) -> None:
-        n = len(around.rows)
         products = around.rows @ around.rows.mT
         halves = products.diagonal() * 0.5  # of the same product, so that the diagonal becomes exactly zero
         distances = (halves.unsqueeze(1) + halves).sub_(products).clamp_(min=0)  # half the squared ones
 
         def spread() -> Tensor:
-            parts = halves.new_full((n,), 1 / n) if counts is None else counts / counts.sum()
+            parts = row_parts(around.rows, counts)
             return torch.dot(torch.mv(distances, parts), parts)
 
         self.widest = scales.widest(given, around, spread, over=0.5)

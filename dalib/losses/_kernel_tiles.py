@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dalib.losses._gaussian_scales import LN_2, Scales, centred, sums_of_kernels
+from dalib.losses._gaussian_scales import LN_2, Scales, centred, row_parts, sums_of_kernels
 from dalib.losses._kernel_dense import mix, product
 
 _TILE = {"cpu": 512, "cuda": 4096}
@@ -89,7 +89,7 @@ class _Factor:
         squares = torch.linalg.vector_norm(self.rows, dim=1).square_()
 
         def spread() -> Tensor:
-            parts = squares.new_full((len(rows),), 1 / len(rows)) if counts is None else counts / counts.sum()
+            parts = row_parts(rows, counts)
             middle = parts @ self.rows  # of centred rows: taking its square away cancels next to no digits
             half: Tensor = (parts @ squares - middle @ middle).clamp_min(0)
             return half
