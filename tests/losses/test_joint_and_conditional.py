@@ -265,3 +265,15 @@ ROWS, LABELS = torch.ones(3, 2), torch.tensor([0, 1, 1])
 def test_errors_say_what_was_expected(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("rows", [4, 300])  # whole matrices, and tiles
+@pytest.mark.parametrize("worth", [math.nan, math.inf])
+def test_local_mmd_refuses_what_is_not_finite_also_in_a_row_of_a_class_that_is_left_out(rows, worth):
+    source, target = torch.randn(rows, 3), torch.randn(rows, 3)
+    labels = torch.zeros(rows, dtype=torch.int64)
+    labels[1] = 1  # no target row is of this class
+    probs = torch.tensor([[0.9, 0.1]]).repeat(rows, 1)
+    source[1, 2] = worth
+    with pytest.raises(ValueError, match="source must be finite, got NaN or infinity in 1 entries"):
+        local_mmd_loss(source, target, labels, probs)
