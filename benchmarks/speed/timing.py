@@ -15,24 +15,30 @@ from torch import Tensor
 Call = Callable[[], object]
 
 
-def interleaved(calls: dict[str, Call], *, seconds: float = 5.0, least: int = 5, most: int = 200) -> dict[str, float]:
-    """Median CPU milliseconds of each call, made in turns: A B C A B C. A call that fails to run is left out.
+def interleaved(calls: dict[str, Call], *, seconds: float = 12.0, least: int = 7, most: int = 200) -> dict[str, float]:
+    """Median CPU milliseconds of each call, made in turns: A B C A B C.
 
     Short calls are repeated within a turn until a turn takes some 20 milliseconds, for the clock of a process is coarse,
-    after one that does not count: it finds the caches and the heap as another one's turn left them.
+    after one that does not count: it finds the caches and the heap as another one's turn left them. A call that has had
+    ``least`` turns and half of the seconds sits out, so that a slow one does not leave the others with few turns.
     """
     repeats = {name: _repeats(call) for name, call in calls.items()}
-    spent = {name: [] for name in calls}
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+
+    def sits_out(name: str) -> bool:
+        return len(spent[name]) >= least and repeats[name] * sum(spent[name]) > seconds / 2
+
     started = time.process_time()
-    while len(spent) and min(map(len, spent.values())) < most:
-        if min(map(len, spent.values())) >= least and time.process_time() - started > seconds:
+    while playing := [name for name in calls if not sits_out(name)]:
+        turns = min(len(spent[name]) for name in calls)
+        if turns >= most or (turns >= least and time.process_time() - started > seconds):
             break
-        for name, call in calls.items():
+        for name in playing:
             if repeats[name] > 1:
-                call()
+                calls[name]()
             before = time.process_time()
             for _ in range(repeats[name]):
-                call()
+                calls[name]()
             spent[name].append((time.process_time() - before) / repeats[name])
     return {name: 1e3 * statistics.median(times) for name, times in spent.items()}
 

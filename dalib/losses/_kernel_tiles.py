@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -41,25 +42,23 @@ def tiled(
 
 def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, wants_gradient: bool) -> None:
     """Add up ``sums = K weights`` and the gradients of the factors; a tile serves both its sides."""
-    edge = _edge(len(weights), weights.device.type)
-    for i in range(0, len(weights), edge):
-        for j in range(i, len(weights), edge):
-            first, second = slice(i, i + edge), slice(j, j + edge)
-            tiles = [factor.tile(first, second, wants_gradient) for factor in factors]
-            kernel = product([kernel for kernel, _ in tiles])
-            sums[first].addmm_(kernel, weights[second])
+    of, pulls, made = (torch.split(each, factors[0].edge) for each in (weights, mixed, sums))
+    for i, j in itertools.combinations_with_replacement(range(len(of)), 2):
+        tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
+        kernel = product([kernel for kernel, _ in tiles])
+        made[i].addmm_(kernel, of[j])
+        if j > i:
+            made[j].addmm_(kernel.mT, of[i])
+        if not wants_gradient:
+            continue
+        for this, factor in enumerate(factors):
+            steep = _times_pairs(tiles[this][1], pulls[i], of[j])
+            for other, (factor_kernel, _) in enumerate(tiles):
+                if other != this:
+                    steep.mul_(factor_kernel)
+            factor.add(i, j, steep)
             if j > i:
-                sums[second].addmm_(kernel.mT, weights[first])
-            if not wants_gradient:
-                continue
-            for this, factor in enumerate(factors):
-                steep = _times_pairs(tiles[this][1], mixed[first], weights[second])
-                for other, (factor_kernel, _) in enumerate(tiles):
-                    if other != this:
-                        steep.mul_(factor_kernel)
-                factor.add(first, second, steep)
-                if j > i:
-                    factor.add(second, first, steep.mT)
+                factor.add(j, i, steep.mT)
 
 
 def _times_pairs(tile: Tensor, left: Tensor, right: Tensor) -> Tensor:
@@ -99,28 +98,31 @@ class _Factor:
         # In these units minus half a squared distance is the exponent.
         self.unit = (self.widest * LN_2).sqrt()
         self.rows.mul_(1 / self.unit)
-        self.halves = squares.mul_(0.5 / self.unit**2)
-        edge = _edge(len(rows), rows.device.type)
+        halves = squares.mul_(0.5 / self.unit**2)
+        self.edge = edge = _edge(len(rows), rows.device.type)
         self.buffers = [rows.new_empty(edge * edge) for _ in range(4)]
+        self.blocks, self.halves = torch.split(self.rows, edge), torch.split(halves, edge)
         if wants_gradient:
-            self.total, self.mass = torch.zeros_like(self.rows), torch.zeros_like(self.halves)
+            self.total, self.mass = torch.zeros_like(self.rows), torch.zeros_like(halves)
+            self.totals, self.masses = torch.split(self.total, edge), torch.split(self.mass, edge)
 
-    def tile(self, first: slice, second: slice, slope: bool) -> tuple[Tensor, Tensor]:
-        rows, columns = self.rows[first], self.rows[second]
+    def tile(self, i: int, j: int, slope: bool) -> tuple[Tensor, Tensor]:
+        """The kernel of two blocks of rows, and its slope."""
+        rows, columns = self.blocks[i], self.blocks[j]
         shape = len(rows), len(columns)
         exponent, kernel, steep, spare = (buffer[: math.prod(shape)].view(shape) for buffer in self.buffers)
-        torch.add(self.halves[first][:, None], self.halves[second], out=exponent)
+        torch.add(self.halves[i][:, None], self.halves[j], out=exponent)
         torch.addmm(exponent, rows, columns.mT, beta=-1, out=exponent)
         exponent.clamp_(max=0)
-        if first == second:
+        if i == j:
             exponent.fill_diagonal_(0)
         return sums_of_kernels(exponent, self.ratios, slope, (kernel, steep, spare))
 
-    def add(self, to: slice, of: slice, steep: Tensor) -> None:
-        """What the pull of the rows ``of`` adds to the gradient of the rows ``to``."""
+    def add(self, to: int, of: int, steep: Tensor) -> None:
+        """What the pull of one block of rows adds to the gradient of another."""
         # These sums nearly cancel where the samples are alike: a product with ones, term by term, would lose a digit.
-        self.mass[to] += steep.sum(dim=1)
-        self.total[to].addmm_(steep, self.rows[of])
+        self.masses[to].add_(steep.sum(dim=1))
+        self.totals[to].addmm_(steep, self.blocks[of])
 
     def gradient(self, factor: Tensor) -> Tensor:
         """The sum of ``steep_ij (x_j - x_i)``, times a factor."""
