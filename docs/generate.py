@@ -13,6 +13,7 @@ import inspect
 import json
 import pkgutil
 import re
+import statistics
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -214,9 +215,19 @@ def _losses_speed() -> str:
         times = dict(row["milliseconds"])
         own = times.pop("dalib")
         found = {who.split(",")[0]: time for who, time in times.items()} | {"limit": row.get("limit")}
-        ratios = [f"{found[peer] / own:.2f}" if found.get(peer) else "" for peer in peers]
-        lines.append(f"| {row['loss']} | {row['size']} | {own:.2f} | {' | '.join(ratios)} |")
+        cells = [
+            _in_rounds([a / b for a, b in zip(found[peer], own, strict=True)]) if found.get(peer) else ""
+            for peer in peers
+        ]
+        lines.append(f"| {row['loss']} | {row['size']} | {_in_rounds(own)} | {' | '.join(cells)} |")
     return "\n".join(["<!-- losses speed -->", *lines, "<!-- end -->"])
+
+
+def _in_rounds(numbers: list[float]) -> str:
+    """The median of some rounds, with the smallest and the largest where these are others."""
+    shown = (min(numbers), statistics.median(numbers), max(numbers))
+    least, middle, most = (f"{each:.{2 if each < 100 else 0}f}" for each in shown)
+    return middle if least == most else f"{middle} ({least}–{most})"
 
 
 def _table(named: str) -> str:

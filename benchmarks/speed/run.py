@@ -1,9 +1,9 @@
 """Time the losses beside their peers, plain forms and the machine's limit; write a record and a picture.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.speed.run [--quick]
+    OMP_NUM_THREADS=1 python -m benchmarks.speed.run [--quick] [--rounds 3]
 
 All times are CPU milliseconds of forward and backward through the public function, in one thread of one process, in
-turns. Compare them within a row; a row of another run is of another machine.
+turns. Compare them within a row and a round: between rounds, minutes apart, the speed of a shared machine changes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,26 +154,46 @@ def other_rows(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
     return made
 
 
+def in_one(rounds: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rows of all rounds as one: where a round has a number, a list of them, a number for each."""
+    made = []
+    for same in zip(*rounds, strict=True):
+        whos = [who for who in same[0]["milliseconds"] if all(who in each["milliseconds"] for each in same)]
+        times = {"milliseconds": {who: [each["milliseconds"][who] for each in same] for who in whos}}
+        limit = {"limit": [each["limit"] for each in same]} if "limit" in same[0] else {}
+        made.append(same[0] | times | limit)
+    return made
+
+
+def ratios(times: list[float], own: list[float]) -> list[float]:
+    """How many times the own ones they are, round by round."""
+    return [time / mine for time, mine in zip(times, own, strict=True)]
+
+
 def picture(record: dict[str, Any], path: Path) -> None:
-    """Times relative to dalib, a group of bars for each row."""
+    """Times relative to dalib: a line of marks for each row, their bars from the smallest round to the largest."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    rows = [each for each in record["rows"] if len(each["milliseconds"]) > 1]
-    names = sorted({who for each in rows for who in each["milliseconds"] if who != "dalib"})
+    shown = [each for each in record["rows"] if len(each["milliseconds"]) > 1]
+    rows = [each["milliseconds"] for each in shown]
+    names = sorted({who for times in rows for who in times if who != "dalib"})
     figure, axes = pyplot.subplots(figsize=(9, 0.42 * len(rows) + 1.5))
     for i, who in enumerate(names):
-        places = [j for j, each in enumerate(rows) if who in each["milliseconds"]]
-        ratios = [rows[j]["milliseconds"][who] / rows[j]["milliseconds"]["dalib"] for j in places]
-        axes.scatter(ratios, places, label=who, zorder=3, marker="osD^vP*X"[i % 8])
+        places = [j for j, times in enumerate(rows) if who in times]
+        found = [sorted(ratios(rows[j][who], rows[j]["dalib"])) for j in places]
+        middle = [statistics.median(each) for each in found]
+        bars = [[m - each[0] for m, each in zip(middle, found, strict=True)]]
+        bars += [[each[-1] - m for m, each in zip(middle, found, strict=True)]]
+        axes.errorbar(middle, places, xerr=bars, label=who, fmt="osD^vP*X"[i % 8], capsize=2, zorder=3)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(rows)), [f"{each['loss']} {each['size']}" for each in rows])
+    axes.set_yticks(range(len(rows)), [f"{each['loss']} {each['size']}" for each in shown])
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel("times the CPU time of dalib (forward and backward, one thread)")
+    axes.set_xlabel("times the CPU time of dalib (forward and backward, one thread); median and range of the rounds")
     axes.legend(fontsize=8, loc="lower right")
     figure.tight_layout()
     figure.savefig(path, dpi=130)
@@ -182,16 +203,21 @@ def main() -> None:
     """Measure, write, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes only")
-    quick = parser.parse_args().quick
+    parser.add_argument("--rounds", type=int, default=3, help="times that all is measured, one after another")
+    options = parser.parse_args()
+    quick = options.quick
     torch.set_num_threads(1)
     memory = {}
     if not quick:
         megabytes = extra_megabytes(lambda: prepared(mmd_loss, *samples(8192, 256)))
         memory["mmd 8192x256, megabytes beyond the inputs"] = round(megabytes, 1)
     rates = interleaved({"product": product(), "exponentials": exponentials()})
-    rows = mmd_rows(MMD_SIZES[: 4 if quick else None])
-    rows += coral_rows(CORAL_SIZES[: 4 if quick else None])
-    rows += other_rows((128,) if quick else (128, 512))
+    rounds = []
+    for _ in range(options.rounds):
+        rows = mmd_rows(MMD_SIZES[: 4 if quick else None])
+        rows += coral_rows(CORAL_SIZES[: 4 if quick else None])
+        rows += other_rows((128,) if quick else (128, 512))
+        rounds.append(rows)
     record = {
         "torch": torch.__version__,
         "peers": peers.found(),
@@ -201,7 +227,7 @@ def main() -> None:
         "gexps": round(EXPONENTIALS / rates["exponentials"] / 1e6, 2),
         "memory": memory,
         "cuda": on_cuda(),
-        "rows": rows,
+        "rows": in_one(rounds),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     name = "quick" if quick else "losses"

@@ -15,14 +15,16 @@ from torch import Tensor
 Call = Callable[[], object]
 
 
-def interleaved(calls: dict[str, Call], *, seconds: float = 12.0, least: int = 7, most: int = 200) -> dict[str, float]:
+def interleaved(calls: dict[str, Call], *, seconds: float = 5.0, least: int = 9, most: int = 200) -> dict[str, float]:
     """Median CPU milliseconds of each call, made in turns: A B C A B C.
 
-    Short calls are repeated within a turn until a turn takes some 20 milliseconds, for the clock of a process is coarse,
-    after one that does not count: it finds the caches and the heap as another one's turn left them. A call that has had
-    ``least`` turns and half of the seconds sits out, so that a slow one does not leave the others with few turns.
+    Calls of less than half a second come after one that does not count: it finds the caches and the heap as another one's
+    turn left them. The shortest are repeated within a turn until a turn takes some 20 milliseconds, for the clock of a
+    process is coarse. A call that has had ``least`` turns and half of the seconds sits out, so that a slow one does not
+    leave the others with few turns.
     """
-    repeats = {name: _repeats(call) for name, call in calls.items()}
+    shortest = {name: _shortest(call) for name, call in calls.items()}
+    repeats = {name: max(1, min(50, int(0.02 / each))) for name, each in shortest.items()}
     spent: dict[str, list[float]] = {name: [] for name in calls}
 
     def sits_out(name: str) -> bool:
@@ -34,7 +36,7 @@ def interleaved(calls: dict[str, Call], *, seconds: float = 12.0, least: int = 7
         if turns >= most or (turns >= least and time.process_time() - started > seconds):
             break
         for name in playing:
-            if repeats[name] > 1:
+            if shortest[name] < 0.5:
                 calls[name]()
             before = time.process_time()
             for _ in range(repeats[name]):
@@ -43,12 +45,12 @@ def interleaved(calls: dict[str, Call], *, seconds: float = 12.0, least: int = 7
     return {name: 1e3 * statistics.median(times) for name, times in spent.items()}
 
 
-def _repeats(call: Call) -> int:
-    """How many calls take some 20 milliseconds, by the best of a few: the first ones of a process are slow."""
+def _shortest(call: Call) -> float:
+    """Seconds of a call, the best of a few: the first ones of a process are slow."""
     spent: list[float] = []
     while len(spent) < 2 or (len(spent) < 6 and min(spent) < 0.1):
         spent.append(_once(call))
-    return max(1, min(50, int(0.02 / min(spent))))
+    return min(spent)
 
 
 def forward_and_backward(loss: Callable[..., Tensor], *samples: object) -> Call:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -43,22 +42,23 @@ def tiled(
 def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, wants_gradient: bool) -> None:
     """Add up ``sums = K weights`` and the gradients of the factors; a tile serves both its sides."""
     of, pulls, made = (torch.split(each, factors[0].edge) for each in (weights, mixed, sums))
-    for i, j in itertools.combinations_with_replacement(range(len(of)), 2):
-        tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
-        kernel = product([kernel for kernel, _ in tiles])
-        made[i].addmm_(kernel, of[j])
-        if j > i:
-            made[j].addmm_(kernel.mT, of[i])
-        if not wants_gradient:
-            continue
-        for this, factor in enumerate(factors):
-            steep = _times_pairs(tiles[this][1], pulls[i], of[j])
-            for other, (factor_kernel, _) in enumerate(tiles):
-                if other != this:
-                    steep.mul_(factor_kernel)
-            factor.add(i, j, steep)
+    for i in range(len(of)):
+        for j in range(i, len(of)):
+            tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
+            kernel = product([kernel for kernel, _ in tiles])
+            made[i].addmm_(kernel, of[j])
             if j > i:
-                factor.add(j, i, steep.mT)
+                made[j].addmm_(kernel.mT, of[i])
+            if not wants_gradient:
+                continue
+            for this, factor in enumerate(factors):
+                steep = _times_pairs(tiles[this][1], pulls[i], of[j])
+                for other, (factor_kernel, _) in enumerate(tiles):
+                    if other != this:
+                        steep.mul_(factor_kernel)
+                factor.add(i, j, steep)
+                if j > i:
+                    factor.add(j, i, steep.mT)
 
 
 def _times_pairs(tile: Tensor, left: Tensor, right: Tensor) -> Tensor:

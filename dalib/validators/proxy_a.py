@@ -93,5 +93,5 @@ def _discriminant(domains: list[list[Tensor]]) -> tuple[Tensor, Tensor]:
     gap = means[0] - means[1]
     ridge = _RIDGE * float((within.diagonal() + gap.square()).mean())
     within.diagonal().add_(ridge if ridge > 0 else 1.0)
-    normal: Tensor = torch.linalg.solve(within, gap)
+    normal = torch.cholesky_solve(gap[:, None], torch.linalg.cholesky(within)).squeeze(1)
     return normal, 0.5 * normal @ (means[0] + means[1])

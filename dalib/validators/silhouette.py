@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from dalib.distances import roots, squared_distances
 from dalib.evaluation import Evaluation
 from dalib.validators import _rows
 
@@ -58,7 +57,9 @@ def silhouette_score(evaluation: Evaluation) -> float:
     if member.shape[1] == 1:
         return _rows.REJECTED
     sizes = member.sum(dim=0)
-    to_class = roots(squared_distances(_rows.evenly(target.features, _ROWS).double())) @ member
+    rows = _rows.evenly(target.features, _ROWS).double()
+    rows = rows - rows.mean(dim=0)  # distances by a product lose digits far from zero
+    to_class = torch.cdist(rows, rows).fill_diagonal_(0) @ member
     own_sum = to_class.gather(1, own[:, None]).squeeze(1)
     inside = own_sum / (sizes[own] - 1).clamp_min(1)
     outside = (to_class / sizes).masked_fill(member.bool(), torch.inf).amin(dim=1)
