@@ -193,7 +193,7 @@ def picture(record: dict[str, Any], path: Path) -> None:
     axes.set_yticks(range(len(rows)), [f"{each['loss']} {each['size']}" for each in shown])
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel("times the CPU time of dalib (forward and backward, one thread); median and range of the rounds")
+    axes.set_xlabel("times the CPU time of dalib (forward and backward, one thread)\nmedian and range of the rounds")
     axes.legend(fontsize=8, loc="lower right")
     figure.tight_layout()
     figure.savefig(path, dpi=130)

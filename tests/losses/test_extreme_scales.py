@@ -187,3 +187,10 @@ def test_bandwidths_whose_squares_are_subnormal_are_taken():
     assert 0 < losses.mmd_loss(near, near[:3] + 2e-19, bandwidths=[1e-19]).item() < 2
     with pytest.raises(ValueError, match="bandwidths must have squares that torch"):
         losses.mmd_loss(near, near, bandwidths=[1e-25])
+
+
+@pytest.mark.parametrize("rows", [8, 300])  # whole matrices, and tiles
+@pytest.mark.parametrize("bandwidth", [1e-3, 1e-5])
+def test_a_row_is_equal_to_itself_also_where_the_bandwidth_is_below_the_rounding_of_the_distances(rows, bandwidth):
+    source, target = torch.randn(rows, 16), torch.randn(rows, 16)  # no two rows are alike: what is left is the diagonal
+    assert losses.mmd_loss(source, target, bandwidths=[bandwidth]).item() == pytest.approx(2 / rows, rel=1e-5)

@@ -153,6 +153,13 @@ def test_kernel_times_is_the_matrix_product(path):
     torch.testing.assert_close(kernel_times(rows, kernel, columns), kernel(rows) @ columns)
 
 
+def test_no_kernel_of_a_tile_is_above_one_where_rounding_makes_a_distance_negative():
+    rows = torch.randn(300, 16, generator=torch.Generator().manual_seed(0)).repeat(2, 1)
+    kernels = kernel_times(rows, Gaussian([1e-5]), torch.eye(600))
+    assert kernels.max() == 1
+    assert kernels.min() == 0
+
+
 @pytest.mark.parametrize(
     ("variances", "expected"),
     [
