@@ -32,3 +32,12 @@ def test_the_autocast_of_the_samples_own_device_is_left(nested, monkeypatch):
     layers_or_rows = ((sample, sample), sample) if nested else (sample, sample)
     kinds(*layers_or_rows)
     assert asked == ["meta"]
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_layers_are_promoted_and_leave_autocast_where_no_tensor_stands_outside_of_them(kind):
+    squared = float32_island(lambda layers: layers[0] @ layers[0])
+    layers = kind([torch.ones(2, 2, dtype=torch.bfloat16)])
+    assert squared(layers).dtype == torch.float32
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert squared(layers).dtype == torch.float32
