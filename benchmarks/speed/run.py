@@ -165,11 +165,6 @@ def in_one(rounds: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return made
 
 
-def ratios(times: list[float], own: list[float]) -> list[float]:
-    """How many times the own ones they are, round by round."""
-    return [time / mine for time, mine in zip(times, own, strict=True)]
-
-
 def picture(record: dict[str, Any], path: Path) -> None:
     """Times relative to dalib: a line of marks for each row, their bars from the smallest round to the largest."""
     import matplotlib as mpl
@@ -183,11 +178,11 @@ def picture(record: dict[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(9, 0.42 * len(rows) + 1.5))
     for i, who in enumerate(names):
         places = [j for j, times in enumerate(rows) if who in times]
-        found = [sorted(ratios(rows[j][who], rows[j]["dalib"])) for j in places]
+        found = [[time / own for time, own in zip(rows[j][who], rows[j]["dalib"], strict=True)] for j in places]
         middle = [statistics.median(each) for each in found]
-        bars = [[m - each[0] for m, each in zip(middle, found, strict=True)]]
-        bars += [[each[-1] - m for m, each in zip(middle, found, strict=True)]]
-        axes.errorbar(middle, places, xerr=bars, label=who, fmt="osD^vP*X"[i % 8], capsize=2, zorder=3)
+        below = [m - min(each) for m, each in zip(middle, found, strict=True)]
+        above = [max(each) - m for m, each in zip(middle, found, strict=True)]
+        axes.errorbar(middle, places, xerr=[below, above], label=who, fmt="osD^vP*X"[i % 8], capsize=2, zorder=3)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.set_yticks(range(len(rows)), [f"{each['loss']} {each['size']}" for each in shown])
