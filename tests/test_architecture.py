@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dalib"
 # From the ground up; a file may import from floors below its own. Files of one room do not import each other, except
 # in the rooms that build one thing together; a private file (``_name.py``) is the cellar of its room.
 FLOORS = [
-    {"_checks", "_precision"},
+    {"_checks", "_precision", "_uncompiled"},
     {"row_weights", "schedules", "outputs"},
     {"distances"},
     {"_bandwidths"},
@@ -119,6 +119,7 @@ def test_domains_are_called_source_and_target():
 
 def test_the_front_door_loads_torch_and_numpy_alone():
     heavy = ("sklearn", "scipy", "pandas", "matplotlib", "PIL", "rich", "joblib", "timm", "transformers", "torchvision")
+    heavy += ("torch._dynamo",)
     code = f"import sys, dalib; print([name for name in {heavy!r} if name in sys.modules])"
     # torch itself may load scipy or others: what counts is what dalib adds.
     bare = code.replace("dalib", "torch, numpy")

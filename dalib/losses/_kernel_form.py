@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
+from dalib._uncompiled import uncompiled
 from dalib.kernels import Gaussian
 from dalib.losses._gaussian_scales import scales_of
 from dalib.losses._kernel_dense import dense, value_of
@@ -69,6 +70,18 @@ def kernel_form(
         variances = [kernel.variances(each, counts) for kernel, each in zip(kernels, rows, strict=True)]
         form = value_of(rows, variances, weights, mixing)
         return form.clamp_min(0) if mixing is None else form
+    return _by_hand(layers, kernels, weights, mixing, counts)
+
+
+@uncompiled  # hundreds of tiles would be hundreds of times the same operations in a graph
+def _by_hand(
+    layers: Sequence[Sequence[Tensor]],
+    kernels: Sequence[Gaussian],
+    weights: Tensor,
+    mixing: Tensor | None,
+    counts: Tensor | None,
+) -> Tensor:
+    """The form whose gradient is made together with the value."""
     parts = [part for layer in layers for part in layer]
     wants_gradient = torch.is_grad_enabled() and any(_may_require_gradient(x) for x in (weights, *parts))
     try:

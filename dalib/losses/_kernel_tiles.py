@@ -41,24 +41,23 @@ def tiled(
 
 def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, wants_gradient: bool) -> None:
     """Add up ``sums = K weights`` and the gradients of the factors; a tile serves both its sides."""
-    of, pulls, made = (torch.split(each, factors[0].edge) for each in (weights, mixed, sums))
-    for i in range(len(of)):
-        for j in range(i, len(of)):
-            tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
-            kernel = product([kernel for kernel, _ in tiles])
-            made[i].addmm_(kernel, of[j])
-            if j > i:
-                made[j].addmm_(kernel.mT, of[i])
-            if not wants_gradient:
-                continue
-            for this, factor in enumerate(factors):
-                steep = _times_pairs(tiles[this][1], pulls[i], of[j])
-                for other, (factor_kernel, _) in enumerate(tiles):
-                    if other != this:
-                        steep.mul_(factor_kernel)
-                factor.add(i, j, steep)
-                if j > i:
-                    factor.add(j, i, steep.mT)
+    of, pulls, made = (_cut(each, factors[0].edge) for each in (weights, mixed, sums))
+    for i, j in _pairs(len(weights), factors[0].edge):
+        tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
+        kernel = product([kernel for kernel, _ in tiles])
+        made[i].addmm_(kernel, of[j])
+        if j != i:
+            made[j].addmm_(kernel.mT, of[i])
+        if not wants_gradient:
+            continue
+        for this, factor in enumerate(factors):
+            steep = _times_pairs(tiles[this][1], pulls[i], of[j])
+            for other, (factor_kernel, _) in enumerate(tiles):
+                if other != this:
+                    steep.mul_(factor_kernel)
+            factor.add(i, j, steep)
+            if j != i:
+                factor.add(j, i, steep.mT)
 
 
 def _times_pairs(tile: Tensor, left: Tensor, right: Tensor) -> Tensor:
@@ -67,9 +66,28 @@ def _times_pairs(tile: Tensor, left: Tensor, right: Tensor) -> Tensor:
 
 
 def _edge(rows: int, device: str) -> int:
-    """The edge of the tiles: near the best for the device, and such that the last tile is not a sliver."""
+    """The edge of the tiles: even, near the best for the device, and such that the last tile is not a sliver."""
     tiles = -(-rows // _TILE.get(device, 512))
-    return -(-rows // tiles)
+    return 2 * -(-rows // (2 * tiles))
+
+
+def _cut(x: Tensor, edge: int) -> tuple[Tensor, ...]:
+    """The blocks of rows, and behind them their halves."""
+    return *torch.split(x, edge), *torch.split(x, edge // 2)
+
+
+def _pairs(rows: int, edge: int) -> list[tuple[int, int]]:
+    """Which blocks of a cut make tiles that cover the upper triangle: halves on its diagonal, where half a tile is waste.
+
+    Example:
+        >>> _pairs(8, 4)  # blocks 0 and 1, and their halves 2, 3 and 4, 5
+        [(0, 1), (2, 2), (2, 3), (3, 3), (4, 4), (4, 5), (5, 5)]
+    """
+    blocks, halves = -(-rows // edge), -(-rows // (edge // 2))
+    pairs = [(i, j) for i in range(blocks) for j in range(i + 1, blocks)]
+    for i in range(halves):
+        pairs += [(blocks + i, blocks + j) for j in (i, i + 1) if j < halves and i // 2 == j // 2]
+    return pairs
 
 
 class _Factor:
@@ -101,10 +119,10 @@ class _Factor:
         halves = squares.mul_(0.5 / self.unit**2)
         self.edge = edge = _edge(len(rows), rows.device.type)
         self.buffers = [rows.new_empty(edge * edge) for _ in range(4)]
-        self.blocks, self.halves = torch.split(self.rows, edge), torch.split(halves, edge)
+        self.blocks, self.halves = _cut(self.rows, edge), _cut(halves, edge)
         if wants_gradient:
             self.total, self.mass = torch.zeros_like(self.rows), torch.zeros_like(halves)
-            self.totals, self.masses = torch.split(self.total, edge), torch.split(self.mass, edge)
+            self.totals, self.masses = _cut(self.total, edge), _cut(self.mass, edge)
 
     def tile(self, i: int, j: int, slope: bool) -> tuple[Tensor, Tensor]:
         """The kernel of two blocks of rows, and its slope."""

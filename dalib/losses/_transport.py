@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dalib import _checks
+from dalib._uncompiled import uncompiled
 
 
 def squared_wasserstein_on_lines(
@@ -81,7 +82,7 @@ def _coupling(ends_x: Tensor, ends_y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return ends, of_x, of_y
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@uncompiled
 def exact_coupling(cost: Tensor, source_shares: Tensor, target_shares: Tensor) -> Tensor:
     """The transport plan of the least total cost, by POT where it is installed and else by SciPy.
 
@@ -160,7 +161,7 @@ class Potentials(NamedTuple):
     """Shape ``(m,)``."""
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@uncompiled
 @torch.no_grad()
 def entropic_potentials(
     cost: Tensor, a: Tensor, b: Tensor, epsilon: Tensor, *, iterations: int, tolerance: float
@@ -241,7 +242,7 @@ def _by_logarithms(
     return Potentials(f, g)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@uncompiled
 @torch.no_grad()
 def symmetric_potential(cost: Tensor, a: Tensor, epsilon: Tensor, *, iterations: int, tolerance: float) -> Tensor:
     """The potential of a sample to itself, which is one for both sides; averaged iterations find it in a few steps.

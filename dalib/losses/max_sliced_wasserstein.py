@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dalib import _checks
 from dalib._precision import float32_island
+from dalib._uncompiled import uncompiled
 from dalib.losses._transport import slopes_on_lines, squared_wasserstein_on_lines
 from dalib.row_weights import shares
 
@@ -69,7 +70,7 @@ def max_sliced_wasserstein_loss(
     return squared_wasserstein_on_lines((x @ direction)[None], (y @ direction)[None], a, b)[0]
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@uncompiled
 def _worst(
     x: Tensor, y: Tensor, a: Tensor, b: Tensor, projections: int, iterations: int, generator: torch.Generator | None
 ) -> Tensor:

@@ -83,14 +83,13 @@ def sinkhorn_loss(
     a, b = pooled.source, pooled.target
     middle = pooled.rows.detach().mean(dim=0)  # the same for both, so that rows far from zero keep their digits
     x, y = source - middle, target - middle
-    options = {"iterations": iterations, "tolerance": tolerance}
     cost = squared_distances(x.detach(), y.detach())
-    f, g = entropic_potentials(cost, a.detach(), b.detach(), strength, **options)
+    f, g = entropic_potentials(cost, a.detach(), b.detach(), strength, iterations=iterations, tolerance=tolerance)
     across = _cost(f, g, cost, x, y, a, b, strength)
     within = []
     for rows, row_shares in ((x, a), (y, b)):
         cost = squared_distances(rows.detach())
-        potential = symmetric_potential(cost, row_shares.detach(), strength, **options)
+        potential = symmetric_potential(cost, row_shares.detach(), strength, iterations=iterations, tolerance=tolerance)
         within.append(_cost(potential, potential, cost, rows, rows, row_shares, row_shares, strength))
     return across - (within[0] + within[1]) / 2
 

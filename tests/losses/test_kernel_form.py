@@ -82,6 +82,27 @@ def test_a_second_derivative_of_many_rows_is_refused(path, monkeypatch):
         torch.autograd.grad(value, layers, create_graph=True)
 
 
+def test_a_compiler_leaves_many_rows_to_the_tiles(path, monkeypatch):
+    monkeypatch.setattr(_kernel_form, "TWICE_DIFFERENTIABLE_UP_TO", 12)
+    layers, weights, mixing = problem(rows=13)
+    graphs = []
+
+    def counted(graph, _):
+        graphs.append(graph)
+        return graph
+
+    def loss(rows):
+        return 3 * engine([2 * rows], [VARIANCES["doublings"]], weights, mixing)
+
+    torch.compiler.reset()
+    value, expected = torch.compile(loss, backend=counted)(layers[0]), loss(layers[0])
+    torch.testing.assert_close(value, expected, rtol=0, atol=0)
+    torch.testing.assert_close(
+        torch.autograd.grad(value, layers), torch.autograd.grad(expected, layers), rtol=0, atol=0
+    )
+    assert not any("addmm" in str(graph.code) or "exp2" in str(graph.code) for graph in graphs)
+
+
 def test_func_transforms(path):
     layers, weights, mixing = problem()
     rows = layers[0].detach()
