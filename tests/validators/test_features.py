@@ -45,6 +45,14 @@ def test_silhouette_is_that_of_scikit_learn(drawn):
         assert score == 0.0
 
 
+def test_silhouette_keeps_its_digits_far_from_zero():
+    rows = torch.randn(60, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = [i % 3 for i in range(60)]
+    far = (rows + 1e6) - 1e6  # what is left of the rows after the way there
+    expected = sklearn_silhouette(far.numpy(), labels)
+    assert silhouette_score(evaluation(certain(labels, 3), far + 1e6)) == pytest.approx(expected, abs=1e-12)
+
+
 def test_silhouette_of_equal_rows_is_zero():
     assert silhouette_score(evaluation(certain([0, 1, 0, 1], 2), torch.ones(4, 3))) == 0.0
 
@@ -137,8 +145,9 @@ def test_domains_far_apart_have_proxy_distance_two_and_equal_ones_zero():
 
 def test_proxy_distance_is_that_of_a_discriminant_trained_without_the_fold():
     generator = torch.Generator().manual_seed(2)
+    correlated = torch.tensor([[1.0, 0.9, 0.0], [0.0, 0.3, 0.8], [0.0, 0.0, 0.2]], dtype=torch.float64)
     source, target = (
-        torch.randn(n, 3, generator=generator, dtype=torch.float64) + by for n, by in ((23, 0), (12, 0.7))
+        torch.randn(n, 3, generator=generator, dtype=torch.float64) @ correlated + by for n, by in ((23, 0), (12, 0.4))
     )
     errors = [0.0, 0.0]
     for fold in range(5):
