@@ -72,21 +72,24 @@ def _edge(rows: int, device: str) -> int:
 
 
 def _cut(x: Tensor, edge: int) -> tuple[Tensor, ...]:
-    """The blocks of rows, and behind them their halves."""
+    """Blocks of rows, and behind them blocks of half the edge."""
     return *torch.split(x, edge), *torch.split(x, edge // 2)
 
 
 def _pairs(rows: int, edge: int) -> list[tuple[int, int]]:
-    """Which blocks of a cut make tiles that cover the upper triangle: halves on its diagonal, where half a tile is waste.
+    """Which two blocks of a cut each tile is of, so that tiles cover the upper triangle of all pairs of rows.
+
+    Half of a tile on the diagonal is waste, so those are of small blocks.
 
     Example:
-        >>> _pairs(8, 4)  # blocks 0 and 1, and their halves 2, 3 and 4, 5
+        >>> _pairs(8, 4)  # the cut has blocks 0 and 1 of four rows, 2 to 5 of two
         [(0, 1), (2, 2), (2, 3), (3, 3), (4, 4), (4, 5), (5, 5)]
     """
-    blocks, halves = -(-rows // edge), -(-rows // (edge // 2))
-    pairs = [(i, j) for i in range(blocks) for j in range(i + 1, blocks)]
-    for i in range(halves):
-        pairs += [(blocks + i, blocks + j) for j in (i, i + 1) if j < halves and i // 2 == j // 2]
+    large, small = -(-rows // edge), -(-rows // (edge // 2))
+    pairs = [(i, j) for i in range(large) for j in range(i + 1, large)]
+    for i in range(small):
+        of_one_large_block = [j for j in (i, i + 1) if j < small and i // 2 == j // 2]
+        pairs += [(large + i, large + j) for j in of_one_large_block]
     return pairs
 
 
