@@ -155,7 +155,8 @@ class _KernelForm(torch.autograd.Function):
         )
         made = saved[ctx.parts + layers + 1 :]
         widest, of_layers, rows = made[:layers], made[layers : 2 * layers], made[2 * layers :]
-        if torch.is_grad_enabled():  # a second derivative may follow: the gradient must itself be in the graph
+        again = torch.is_grad_enabled()  # a second derivative may follow: the gradient must itself be in the graph
+        if again and len(weights) <= TWICE_DIFFERENTIABLE_UP_TO:
             variances = [each.variances(*known) for each, *known in zip(ctx.scales, given, widest, strict=True)]
             return (None, None, None, None, *_gradient_in_graph(of_value, (weights, *parts), variances, mixing), *none)
         if any(ctx.needs_input_grad[5:]):
@@ -165,7 +166,10 @@ class _KernelForm(torch.autograd.Function):
             lengths = [part.shape[0] for part in parts[: ctx.parts // layers]]
             of_parts = [part for gradient in gradients for part in gradient.split_with_sizes(lengths)]
         of_weights = 2 * of_value * half_of_weights if ctx.needs_input_grad[4] else None
-        return (None, None, None, None, of_weights, *of_parts, *none)
+        ready = [of_weights, *of_parts]
+        if again:
+            ready = [each if each is None else _Once.apply(each, of_value, weights, *parts) for each in ready]  # type: ignore[no-untyped-call]
+        return (None, None, None, None, *ready, *none)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
@@ -186,18 +190,33 @@ _KernelForm.forward.__signature__ = inspect.signature(_KernelForm.forward)  # ty
 def _gradient_in_graph(
     of_value: Tensor, inputs: Sequence[Tensor], variances: Sequence[Tensor], mixing: Tensor | None
 ) -> tuple[Tensor | None, ...]:
-    if len(inputs[0]) > TWICE_DIFFERENTIABLE_UP_TO:
-        raise RuntimeError(
-            f"a second derivative needs all pairs of rows at once and is offered up to "
-            f"{TWICE_DIFFERENTIABLE_UP_TO} rows, got {len(inputs[0])}; use fewer rows or drop create_graph=True"
-        )
-
     def value(weights: Tensor, *parts: Tensor) -> Tensor:
         rows = [torch.cat(list(each)) for each in _layers(parts, len(variances))]
         return value_of(rows, variances, weights, mixing)
 
     gradients: tuple[Tensor, ...] = torch.func.vjp(value, *inputs)[1](of_value)
     return gradients
+
+
+class _Once(torch.autograd.Function):
+    """A gradient as it is; its derivative by the inputs is refused, or they would be told that it is constant."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(gradient: Tensor, *inputs: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.rows = len(inputs[2])
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
+        raise RuntimeError(
+            f"a second derivative needs all pairs of rows at once and is offered up to "
+            f"{TWICE_DIFFERENTIABLE_UP_TO} rows, got {ctx.rows}; use fewer rows or one derivative only"
+        )
 
 
 def _layers(parts: Sequence[Part], layers: int) -> list[Sequence[Part]]:

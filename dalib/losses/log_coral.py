@@ -35,7 +35,7 @@ def log_coral_loss(
         source: Features of the source domain, shape ``(n, d)``, ``n >= 2``.
         target: Features of the target domain, shape ``(m, d)``, ``m >= 2``; ``m`` may differ from ``n``.
         ridge: The number :math:`\varepsilon` added to all eigenvalues, positive; it should be small against the variance
-            of the features.
+            of the features, yet above the rounding of the largest (1e-16 of it): no eigenvalue is taken as smaller.
         source_weights: Reliability weights of the source rows, shape ``(n,)``; rescaled to sum to one. At least two
             must be positive.
         target_weights: Same for the target rows, shape ``(m,)``.
@@ -74,13 +74,13 @@ def log_coral_loss(
         basis = torch.linalg.qr(torch.cat([each.detach() for each in doubles]).mT).Q
         doubles = [each @ basis for each in doubles]
     eye = torch.eye(doubles[0].shape[1], dtype=torch.float64, device=source.device)
-    logarithms = [_log(each.mT @ each + ridge * eye) for each in doubles]
+    logarithms = [_log(each.mT @ each + ridge * eye, ridge) for each in doubles]
     return ((logarithms[0] - logarithms[1]).square().sum() / (4 * width**2)).to(source.dtype)
 
 
-def _log(matrix: Tensor) -> Tensor:
-    """The logarithm of a symmetric positive definite matrix."""
-    logarithm: Tensor = _MatrixLog.apply(matrix)[0]  # type: ignore[no-untyped-call]
+def _log(matrix: Tensor, least: float) -> Tensor:
+    """The logarithm of a symmetric matrix whose eigenvalues are at least ``least``, but for rounding."""
+    logarithm: Tensor = _MatrixLog.apply(matrix, least)[0]  # type: ignore[no-untyped-call]
     return logarithm
 
 
@@ -88,23 +88,23 @@ class _MatrixLog(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(matrix: Tensor, least: float) -> tuple[Tensor, Tensor, Tensor]:
         values, vectors = torch.linalg.eigh(matrix)
-        values = values.clamp_min(torch.finfo(values.dtype).tiny)
+        values = values.clamp_min(least)
         return (vectors * values.log()) @ vectors.mT, values, vectors
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*output[1:])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None, *_: Tensor | None) -> Tensor | None:
+    def backward(ctx: Any, gradient: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, None]:
         if gradient is None:
-            return None
+            return None, None
         of_matrix: Tensor = _DaleckiiKrein.apply(gradient, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
-        return of_matrix
+        return of_matrix, None
 
 
 class _DaleckiiKrein(torch.autograd.Function):

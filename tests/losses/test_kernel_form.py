@@ -77,9 +77,19 @@ def test_first_and_second_derivatives(path):
 def test_a_second_derivative_of_many_rows_is_refused(path, monkeypatch):
     monkeypatch.setattr(_kernel_form, "TWICE_DIFFERENTIABLE_UP_TO", 12)
     layers, weights, mixing = problem(rows=13)
-    value = engine(layers, [VARIANCES["one"]], weights, mixing)
-    with pytest.raises(RuntimeError, match="offered up to 12 rows, got 13; use fewer rows"):
-        torch.autograd.grad(value, layers, create_graph=True)
+    inputs = [weights, *layers]
+    first = torch.autograd.grad(engine(layers, [VARIANCES["one"]], weights, mixing), inputs)
+    again = torch.autograd.grad(engine(layers, [VARIANCES["one"]], weights, mixing), inputs, create_graph=True)
+    torch.testing.assert_close(again, first, rtol=0, atol=0)
+    for gradient in again:
+        with pytest.raises(RuntimeError, match="offered up to 12 rows, got 13; use fewer rows"):
+            torch.autograd.grad(gradient.sum(), layers, retain_graph=True)
+
+
+def test_first_derivatives_of_many_rows_in_func_transforms(path, monkeypatch):
+    test_func_transforms(path)
+    monkeypatch.setattr(_kernel_form, "TWICE_DIFFERENTIABLE_UP_TO", 12)
+    test_func_transforms(path)
 
 
 def test_a_compiler_leaves_many_rows_to_the_tiles(path, monkeypatch):

@@ -94,6 +94,24 @@ def test_log_coral_gradient_with_repeated_eigenvalues_and_few_rows(d):
     assert torch.autograd.gradcheck(lambda s: log_coral_loss(s, other), corners)
 
 
+@pytest.mark.parametrize(("scale", "rtol"), [(1.0, 1e-8), (1e4, 1e-5), (1e6, 0.2), (1e8, 0.2)])
+def test_log_coral_of_few_rows_keeps_its_gradient_where_the_ridge_is_lost_in_rounding(scale, rtol):
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(40, 64, generator=generator, dtype=torch.float64) for _ in range(2))
+    source, target = scale * x, (scale * (1.3 * y + 0.5)).requires_grad_()
+
+    def eigenvalues_and_vectors(rows):
+        centred = (rows - rows.mean(dim=0)) / (len(rows) - 1) ** 0.5
+        _, sizes, vectors = torch.linalg.svd(centred)
+        return torch.cat([sizes.square(), sizes.new_zeros(24)]) + 1e-3, vectors.mT
+
+    logarithms = [(v * e.log()) @ v.mT for e, v in map(eigenvalues_and_vectors, (source, target.detach()))]
+    value = log_coral_loss(source, target)
+    expected = (logarithms[0] - logarithms[1]).square().sum() / (4 * 64**2)
+    torch.testing.assert_close(value, expected, rtol=rtol, atol=0)
+    assert torch.autograd.grad(value, target)[0].isfinite().all()
+
+
 def test_log_coral_has_no_second_derivative_and_says_so():
     source, target = (x.requires_grad_() for x in pair(4, 5, 2))
     gradient = torch.autograd.grad(log_coral_loss(source, target), source, create_graph=True)[0]

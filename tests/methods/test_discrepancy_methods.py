@@ -94,6 +94,23 @@ def test_a_threshold_that_no_row_meets_gives_zero():
     assert torch.equal(torch.autograd.grad(value, rows)[0], torch.zeros(2, 2))
 
 
+def test_a_class_that_was_not_seen_yet_takes_no_target_rows():
+    contrast = ClusteredContrast(2, 3)
+    target = torch.tensor([[-1.0, -0.2], [-0.3, -1.0], [1.0, 0.1]])
+    contrast(outputs(torch.eye(2), labels=torch.tensor([0, 1])), outputs(target))
+    assert torch.equal(contrast._clusters()[2], torch.zeros(2))
+
+
+def test_kept_rows_that_do_not_count_give_zero():
+    contrast = ClusteredContrast(2, 2, threshold=0.05).eval()
+    contrast.centres.copy_(torch.eye(2))
+    rows = outputs(torch.eye(2), labels=torch.tensor([0, 1]))
+    target = outputs(torch.tensor([[1.0, 0.0], [-1.0, -1.0]]))
+    assert contrast(rows, target, target_weights=torch.tensor([0.0, 1.0])) == 0
+    with pytest.raises(ValueError, match="target_weights"):
+        contrast(rows, target, target_weights=torch.zeros(2))
+
+
 @pytest.mark.parametrize("term", [SubdomainTerm(), JointTransport(), ClusteredContrast(2, 3)])
 def test_source_labels_are_asked_for(term):
     rows = outputs(torch.zeros(2, 2))
