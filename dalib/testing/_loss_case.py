@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dalib.testing.loss_inputs import Call, Inputs, of_one
 
@@ -31,6 +34,27 @@ class Case:
         """Whether the loss is of the source alone."""
         return self.call is of_one
 
+    @property
+    def weighted_sides(self) -> tuple[str, ...]:
+        """The samples whose rows may be weighted: both, unless the loss names the weights of one alone."""
+        if self.of_one:
+            return ("source",)
+        try:
+            taken = inspect.signature(self.loss.forward if isinstance(self.loss, nn.Module) else self.loss).parameters
+        except (TypeError, ValueError):  # what is not written in Python need not have a signature
+            return ("source", "target")
+        return tuple(side for side in ("source", "target") if f"{side}_weights" in taken) or ("source", "target")
+
+    @cached_property
+    def scale(self) -> float:
+        """The largest size of the loss at a few pairs of samples: differences are measured by it.
+
+        One pair alone would not do: an estimate that may be zero is rounded like its parts.
+        """
+        cases = [replace(self, seed=self.seed + i) for i in range(3)]
+        sizes = [largest([case(*case.batches(n, m))]) for case in cases for n, m in ((6, 8), (6, 6))]
+        return max((size for size in sizes if math.isfinite(size)), default=0.0)
+
     def batches(self, n: int = 6, m: int = 8, dtype: torch.dtype = torch.float64) -> tuple[Any, Any]:
         made = self.inputs(n, m, torch.Generator().manual_seed(self.seed))
         return each(made[0], lambda x: to(x, dtype)), each(made[1], lambda x: to(x, dtype))
@@ -52,6 +76,10 @@ class Case:
         found = torch.autograd.grad(value, leaves, allow_unused=True)
         return value.detach(), [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, found, strict=True)]
 
+    def close(self, got: Tensor, expected: Tensor, promise: str, tolerance: float = 1e-6) -> None:
+        """Values of the loss are the same, up to a tolerance relative to its scale."""
+        close(got, expected, promise, tolerance, self.scale)
+
 
 def parts(sample: Any) -> tuple[Tensor, ...]:
     return tuple(sample) if isinstance(sample, tuple | list) else (sample,)
@@ -69,9 +97,13 @@ def leaf(x: Tensor) -> Tensor:
     return x.detach().clone().requires_grad_(x.is_floating_point())
 
 
-def close(got: Tensor, expected: Tensor, promise: str, tolerance: float = 1e-6) -> None:
-    scale = max(1.0, float(expected.detach().double().abs().max()) if expected.numel() else 1.0)
-    change = float((got.detach().double() - expected.detach().double()).abs().max()) if expected.numel() else 0.0
+def largest(tensors: Sequence[Tensor]) -> float:
+    """The largest size of a number in them; zero if there is none."""
+    return max((float(x.detach().double().abs().max()) for x in tensors if x.numel()), default=0.0)
+
+
+def close(got: Tensor, expected: Tensor, promise: str, tolerance: float, scale: float) -> None:
+    change = largest([got.detach().double() - expected.detach().double()])
     expect(change <= tolerance * scale, f"{promise}, got a difference of {change:g} at a size of {scale:g}")
 
 
@@ -85,5 +117,11 @@ def refused(call: Callable[[], Any], wrong: str, *names: str) -> None:
         call()
     except (TypeError, ValueError) as error:
         expect(any(name in str(error) for name in names), f"the error for {wrong} must name {names[0]}, got {error}")
+    except Exception as error:
+        raise AssertionError(f"{wrong} must raise a TypeError or ValueError, got {described(error)}") from error
     else:
         raise AssertionError(f"{wrong} must raise a TypeError or ValueError, got a value")
+
+
+def described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
-from dalib.testing._loss_case import Case, close, each, expect, leaf, parts, refused
+from dalib.testing._loss_case import Case, each, expect, leaf, parts, refused
 
 
 def rows(case: Case) -> None:
@@ -28,21 +29,23 @@ def itself(case: Case) -> None:
     if case.on_itself is not None:
         source, _ = case.batches(6, 6)
         expected = torch.tensor(case.on_itself, dtype=torch.float64)
-        close(case(source, each(source, Tensor.clone)), expected, f"equal samples must give {case.on_itself:g}")
+        case.close(case(source, each(source, Tensor.clone)), expected, f"equal samples must give {case.on_itself:g}")
 
 
 def symmetry(case: Case) -> None:
     if case.symmetric:
         source, target = case.batches()
-        close(case(target, source), case(source, target), "the domains must be interchangeable")
+        case.close(case(target, source), case(source, target), "the domains must be interchangeable")
 
 
 def permutation(case: Case) -> None:
     source, target = case.batches()
     order = torch.randperm(6, generator=torch.Generator().manual_seed(case.seed))
-    close(case(each(source, lambda x: x[order]), target), case(source, target), "the order of rows must not matter")
+    case.close(
+        case(each(source, lambda x: x[order]), target), case(source, target), "the order of rows must not matter"
+    )
     turned = case(source, each(target, lambda x: x.flip(0)))
-    close(turned, case(source, target), "the order of rows must not matter")
+    case.close(turned, case(source, target), "the order of rows must not matter")
 
 
 def equal_rows(case: Case) -> None:
@@ -63,29 +66,38 @@ def equal_rows(case: Case) -> None:
 
 
 def weights(case: Case) -> None:
-    source, target = case.batches()
-    n, m = len(parts(source)[0]), len(parts(target)[0])
-    ones, others = torch.ones(n, dtype=torch.float64), torch.ones(m, dtype=torch.float64)
-    plain = case(source, target)
-    equal = case(source, target, source_weights=3 * ones, target_weights=3 * others)
-    close(equal, plain, "equal weights must change nothing")
-    counts = torch.tensor([1, 2, 3, 1, 1, 2][:n])
-    if case.repetition:
-        weighted = case(source, target, source_weights=counts.double(), target_weights=others)
-        repeated = case(each(source, lambda x: x.repeat_interleave(counts, dim=0)), target)
-        close(weighted, repeated, "integer weights must equal repeated rows")
-    else:
-        kept = ones.clone()
-        kept[-1] = 0
-        weighted = case(source, target, source_weights=kept, target_weights=others)
-        close(weighted, case(each(source, lambda x: x[:-1]), target), "a row of weight zero must equal no row")
-    name = "weights" if case.of_one else "source_weights"
-    for wrong, what in (
-        (-ones, "negative weights"),
-        (0 * ones, "weights that are all zero"),
-        (ones[:-1], "few weights"),
-    ):
-        refused(lambda wrong=wrong: case(source, target, source_weights=wrong), what, name)  # type: ignore[misc]
+    samples = dict(zip(("source", "target"), case.batches(), strict=True))
+    sides = case.weighted_sides
+    ones = {side: torch.ones(len(parts(samples[side])[0]), dtype=torch.float64) for side in sides}
+    equal = _weighted(case, samples, {side: 3 * one for side, one in ones.items()})
+    case.close(equal, _weighted(case, samples, {}), "equal weights must change nothing")
+    for side in sides:
+        name = "weights" if case.of_one else f"{side}_weights"
+        counts = _counts(case, len(ones[side]))
+        given = {**ones, side: counts.double()}
+        counted = _weighted(case, {**samples, side: each(samples[side], _repeated(counts))}, {})
+        promise = f"integer {name} must equal repeated rows" if case.repetition else f"zero {name} must equal no rows"
+        case.close(_weighted(case, samples, given), counted, promise)
+        # One factor for both: beside each other the weights of two domains may count.
+        double = _weighted(case, samples, {other: 2 * weights for other, weights in given.items()})
+        case.close(double, counted, f"the scale of {name} must not matter")
+        one = ones[side]
+        for wrong, what in ((-one, "negative"), (0 * one, "all-zero"), (one[:-1], "too few")):
+            refused(functools.partial(_weighted, case, samples, {side: wrong}), f"{what} {name}", name)
+
+
+def _weighted(case: Case, samples: dict[str, Any], weights: dict[str, Tensor]) -> Tensor:
+    named = {f"{side}_weights": of_side for side, of_side in weights.items()}
+    return case(samples["source"], samples["target"], None, **named)
+
+
+def _counts(case: Case, rows: int) -> Tensor:
+    """Integer weights: any where they equal repetition, else one of them zero."""
+    return torch.arange(rows) % 3 + 1 if case.repetition else (torch.arange(rows) < rows - 1).long()
+
+
+def _repeated(counts: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda x: x.repeat_interleave(counts, dim=0)
 
 
 def gradcheck(case: Case) -> None:
@@ -93,15 +105,17 @@ def gradcheck(case: Case) -> None:
     tensors = [*parts(source), *parts(target)]
     moving = [i for i, x in enumerate(tensors) if x.is_floating_point()]
     size = len(parts(source))
+    scale = case.scale or 1.0  # gradcheck's tolerance is absolute
 
     def of(*moved: Tensor) -> Tensor:
         now = list(tensors)
         for i, x in zip(moving, moved, strict=True):
             now[i] = x
         first, second = tuple(now[:size]), tuple(now[size:])
-        return case(
+        value = case(
             first if isinstance(source, tuple) else first[0], second if isinstance(target, tuple) else second[0]
         )
+        return value / scale
 
     try:
         torch.autograd.gradcheck(of, [leaf(tensors[i]) for i in moving])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from torch import Tensor
 
 from dalib.testing import _loss_forms, _loss_values
-from dalib.testing._loss_case import Case
+from dalib.testing._loss_case import Case, described
 from dalib.testing.loss_inputs import Call, Inputs, of_two, two_matrices
 
 
@@ -36,8 +36,9 @@ def check_loss(
     - ``symmetry``: the same with the domains exchanged, if ``symmetric``.
     - ``permutation``: the same for rows in another order.
     - ``equal rows``: a finite value and gradient where all rows are equal, and where all are zero.
-    - ``weights``: equal weights change nothing; integer weights equal repeated rows if ``repetition``, else a row of
-      weight zero equals no row; negative, all-zero and too few weights are refused by name.
+    - ``weights``: for the weights of each domain (of one alone, if only its weights are among the loss's arguments): equal
+      weights change nothing, nor does a common factor; integer weights equal repeated rows if ``repetition``, else a row
+      of weight zero equals no row; negative, all-zero and too few weights are refused by name.
     - ``dtypes``: half precision is computed in float32 or better, the gradient comes back in the dtype of the rows.
     - ``autocast``: the same inside ``torch.autocast``.
     - ``compile``: the same value and gradient under ``torch.compile``.
@@ -47,6 +48,9 @@ def check_loss(
     - ``device``: the same on CUDA, where there is one.
     - ``copies``: copying, pickling and ``state_dict`` keep the value of a module.
     - ``errors``: NaN, another width, dtype or rank, integers and empty samples are refused by name (plain tensors only).
+
+    "The same" is up to rounding, measured by the largest value of the loss at a few samples: a small loss is held to it like
+    a large one.
 
     Args:
         loss: The loss, a function or a module.
@@ -61,7 +65,8 @@ def check_loss(
         seed: Seed of the inputs.
 
     Raises:
-        AssertionError: At the first promise that is broken; the message says which, and what came.
+        AssertionError: At the first promise that is broken; the message says which, and what came. If the loss itself
+            raised inside a check, its error is the cause.
         ValueError: If ``skip`` names no check.
 
     Example:
@@ -80,7 +85,9 @@ def check_loss(
             try:
                 check(case)
             except AssertionError as error:
-                raise AssertionError(f"{name}: {error}") from None
+                raise AssertionError(f"{name}: {error}") from error.__cause__
+            except Exception as error:
+                raise AssertionError(f"{name}: the loss must not raise, got {described(error)}") from error
 
 
 _CHECKS: dict[str, Callable[[Case], None]] = {

@@ -113,8 +113,7 @@ CASES = {
     "local mmd": (
         losses.LocalMMDLoss(bandwidths=[1.0, 2.0]),
         # Labels and probabilities are not interchangeable, and the probabilities carry no gradient.
-        {"inputs": with_probs, "call": of_labelled, "symmetric": False, "on_itself": None,
-         "skip": ("itself", "gradcheck", "equal rows", "vmap")},
+        {"inputs": with_probs, "call": of_labelled, "symmetric": False, "on_itself": None, "skip": ("gradcheck",)},
     ),
     "class-conditional mmd": (
         losses.ClassConditionalMMDLoss(2, bandwidths=[1.0, 2.0]),
@@ -195,6 +194,138 @@ def test_broken_losses_are_caught():
     for name, loss in broken.items():
         with pytest.raises(AssertionError, match=f"^{name}: "):
             check_loss(loss, skip=[other for other in every if other != name])
+
+
+def checked(loss, name, **options):
+    check_loss(loss, skip=[check for check in _CHECKS if check != name], **options)
+
+
+@pytest.mark.parametrize("ignored", ["source", "target"])
+@pytest.mark.parametrize("repetition", [True, False])
+def test_ignored_weights_of_either_domain_are_caught(ignored, repetition):
+    kept = {"source": "target_weights", "target": "source_weights"}[ignored]
+
+    def ignores(source, target, *, source_weights=None, target_weights=None):
+        weights = {"source_weights": source_weights, "target_weights": target_weights}[kept]
+        return losses.mmd_loss(source, target, bandwidths=[1.0], **{kept: weights})
+
+    promise = f"integer {ignored}_weights must equal" if repetition else f"zero {ignored}_weights must equal"
+    with pytest.raises(AssertionError, match=f"^weights: {promise}"):
+        checked(ignores, "weights", repetition=repetition)
+
+
+@pytest.mark.parametrize("side", ["source_weights", "target_weights"])
+@pytest.mark.parametrize(
+    ("what", "allowed"),
+    [
+        ("negative", lambda weights: bool((weights < 0).all())),
+        ("all-zero", lambda weights: bool((weights == 0).all())),
+        ("too few", lambda weights: len(weights) in (5, 7)),
+    ],
+)
+def test_wrong_weights_of_either_domain_must_be_refused(side, what, allowed):
+    def lenient(source, target, **weights):
+        return losses.mean_loss(
+            source, target, **{name: w for name, w in weights.items() if name != side or not allowed(w)}
+        )
+
+    with pytest.raises(AssertionError, match=f"^weights: {what} {side} must raise a TypeError or ValueError"):
+        checked(lenient, "weights")
+
+
+def test_a_scale_of_the_weights_is_caught():
+    def scaled(source, target, *, target_weights=None):
+        value = losses.mean_loss(source, target, target_weights=target_weights)
+        uneven = target_weights is not None and target_weights.max() > target_weights.min()
+        return value * target_weights.min() if uneven else value
+
+    with pytest.raises(AssertionError, match=r"^weights: the scale of target_weights must not matter"):
+        checked(scaled, "weights")
+
+
+class WeightsOf(nn.Module):
+    """Takes the weights of the target alone, or forgets them."""
+
+    def __init__(self, forgets):
+        super().__init__()
+        self.forgets = forgets
+
+    def forward(self, source, target, *, target_weights=None):
+        return losses.mean_loss(source, target, target_weights=None if self.forgets else target_weights)
+
+
+def test_weights_of_one_domain_alone_are_checked_alone():
+    checked(WeightsOf(forgets=False), "weights")
+    with pytest.raises(AssertionError, match=r"^weights: integer target_weights must equal repeated rows"):
+        checked(WeightsOf(forgets=True), "weights")
+
+    def of_source(source, target, source_weights=None):
+        return losses.mean_loss(source, target, source_weights=source_weights)
+
+    checked(of_source, "weights")
+    checked(losses.EntropyLoss(), "weights", call=of_one)
+    with pytest.raises(AssertionError, match=r"^weights: integer weights must equal repeated rows"):
+        checked(lambda logits, weights=None: losses.entropy_loss(logits), "weights", call=of_one)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-7, 1.0, 1e7])
+def test_a_wrong_loss_of_any_size_is_caught(size):
+    def wrong(source, target):
+        order = torch.arange(len(source), dtype=source.dtype)
+        return size * losses.coral_loss(source, target) + size * (source[:, 0] * order).mean()
+
+    def other_gradient(source, target):
+        value = size * losses.mean_loss(source, target)
+        return value + (value - value.detach())
+
+    def other_form(source, target):
+        value = size * losses.mean_loss(source, target)
+        return 1.5 * value if source.dtype == torch.float32 or torch.compiler.is_compiling() else value
+
+    for name in ("itself", "symmetry", "permutation"):
+        with pytest.raises(AssertionError, match=f"^{name}: "):
+            checked(wrong, name)
+    with pytest.raises(AssertionError, match=r"^gradcheck: "):
+        checked(other_gradient, "gradcheck")
+    for name in ("dtypes", "compile"):
+        with pytest.raises(AssertionError, match=f"^{name}: "):
+            checked(other_form, name)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-7, 1e7])
+def test_a_right_loss_of_any_size_passes(size):
+    def right(source, target, **weights):
+        return size * losses.mmd_loss(source, target, bandwidths=[1.0], **weights)
+
+    def unbiased(source, target, **weights):
+        return size * losses.unbiased_mmd_loss(source, target, bandwidths=[1.0], **weights)
+
+    check_loss(right)
+    check_loss(unbiased, on_itself=None, repetition=False, min_rows=2)
+
+
+def test_a_loss_of_zero_passes():
+    check_loss(lambda source, target: 0 * losses.mean_loss(source, target), skip=("weights",))
+
+
+def test_an_error_of_the_loss_names_the_check_and_is_the_cause():
+    def of_numbers(source, target):
+        return losses.mean_loss(source, target) + 0 * source.sum().item()
+
+    with pytest.raises(AssertionError, match=r"^vmap: the loss must not raise, got RuntimeError: ") as raised:
+        checked(of_numbers, "vmap")
+    assert type(raised.value.__cause__) is RuntimeError
+
+    def of_numbers_too_few(source, target, *, source_weights=None):
+        if source_weights is not None and len(source_weights) < len(source):
+            raise IndexError("no such row")
+        return losses.mean_loss(source, target, source_weights=source_weights)
+
+    with pytest.raises(
+        AssertionError, match=r"^weights: too few source_weights .* got IndexError: no such row"
+    ) as raised:
+        checked(of_numbers_too_few, "weights")
+    assert type(raised.value.__cause__) is IndexError
 
 
 class Forgetful(nn.Module):
