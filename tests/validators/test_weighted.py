@@ -52,6 +52,16 @@ def test_iwcv_is_its_definition(weights):
     assert iwcv_score(found, ratio=ratio) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("rows", [7, 60, 333])
+def test_iwcv_is_exactly_one_where_nothing_is_wrong_and_exactly_zero_where_nothing_is_right(rows):
+    features, labels = torch.zeros(rows, 1), torch.zeros(rows, dtype=int)
+    for seed in range(20):
+        ratio = Known(np.random.default_rng(seed).gamma(1.0, size=rows))
+        for logits, expected in ((certain_right(rows), 1.0), (certain_right(rows).flip(1), 0.0)):
+            found = evaluation(torch.zeros(3, 2), torch.zeros(3, 1), source=(features, logits, labels))
+            assert iwcv_score(found, ratio=ratio) == expected
+
+
 @given(weights4)
 def test_dev_is_its_definition_held_between_the_smallest_and_the_largest_loss(weights):
     found, ratio = judged_by(weights)
