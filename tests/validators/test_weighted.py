@@ -83,6 +83,24 @@ def test_dev_of_constant_weights_is_bounded():
     assert -max(LOSSES) - 1e-6 <= dev_score(found, ratio=ratio) <= -min(LOSSES) + 1e-6
 
 
+@pytest.mark.parametrize("rows", [7, 36, 129])
+@pytest.mark.parametrize("constant", [0.1, 0.7, 1.0, 2.7])
+def test_dev_of_constant_weights_is_their_weighted_mean_whatever_is_rounded(rows, constant):
+    logits = torch.randn(rows, 5, generator=torch.Generator().manual_seed(rows), dtype=torch.float64)
+    source = (torch.zeros(rows, 1), 3 * logits, torch.arange(rows) % 5)
+    losses = torch.nn.functional.cross_entropy(*source[1:], reduction="none")
+    found = evaluation(torch.zeros(3, 5), torch.zeros(3, 1), source=source)
+    expected = -min(max(constant * float(losses.mean()), float(losses.min())), float(losses.max()))
+    for weights in ([constant] * rows, [constant * (1 + 1e-14 * (i % 2)) for i in range(rows)]):
+        assert dev_score(found, ratio=Known(weights)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_dev_of_tiny_weights_that_differ():
+    found, ratio = judged_by([1e-200, 2e-200, 3e-200, 4e-200])
+    eta = -np.cov(np.array([1, 2, 3, 4]) * LOSSES, [1, 2, 3, 4])[0, 1] / np.var([1, 2, 3, 4], ddof=1)
+    assert dev_score(found, ratio=ratio) == pytest.approx(-min(max(-eta, min(LOSSES)), max(LOSSES)), rel=1e-6)
+
+
 @given(weights4)
 def test_devn_is_its_definition(weights):
     found, ratio = judged_by(weights)
