@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from dalib.evaluation import Evaluation
 from dalib.validators import _rows
 from dalib.validators._density_ratio import judged_weights
@@ -41,7 +39,8 @@ def dev_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
 
     Raises:
         TypeError: If ``evaluation`` is no evaluation, or ``ratio`` no such estimator.
-        ValueError: If a domain has no rows, or not finite ones, or ``ratio`` predicts negative or infinite weights.
+        ValueError: If a domain has no rows, or not finite ones, or labels beyond the classes, or ``ratio`` predicts
+            negative or infinite weights.
 
     References:
         .. [1] You et al. Towards Accurate Model Selection in Deep Unsupervised Domain Adaptation. ICML 2019.
@@ -59,9 +58,7 @@ def dev_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
         divide zero by zero at constant weights. Neither bounds the risk.
     """
     weights = judged_weights(evaluation, ratio)
-    rows = _rows.judged(evaluation)
-    assert rows.labels is not None  # Evaluation checked it
-    losses = torch.nn.functional.cross_entropy(rows.logits.double(), rows.labels.long(), reduction="none")
+    losses = _rows.judged_losses(evaluation)
     largest, eta = float(weights.max()), 0.0
     if largest - float(weights.min()) > _EQUAL * largest:
         shares = weights / largest  # their squares cannot leave the range

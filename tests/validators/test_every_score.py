@@ -71,6 +71,9 @@ def odd_evaluations():
     yield "one row each", evaluation(certain([1], 3), zeros[one], source=[p[one] for p in parts])
     yield "collapse", evaluation(certain([1] * 60, 3), zeros + 1, source=parts)
     yield "huge", evaluation(1e30 * found.target.logits, 1e15 * found.target.features, source=parts)
+    largest = torch.tensor([1e308, -1e308, 0.0], dtype=torch.float64)
+    rows = torch.stack([largest.roll(i) for i in range(60)])
+    yield "largest logits", evaluation(rows, found.target.features, source=(parts[0], rows.flip(1), parts[2]))
     yield "no held-out rows", evaluation(found.target.logits, found.target.features, source=parts)
     yield (
         "one class",

@@ -208,6 +208,15 @@ def test_iwcv_prefers_the_model_that_is_right_where_the_target_is():
     assert iwcv_score(above) > 0.9
 
 
+@pytest.mark.parametrize("score", [dev_score, devn_score])
+@pytest.mark.parametrize("label", [2, -1, -100])
+def test_labels_beyond_the_classes_are_named(score, label):
+    rows = torch.arange(4.0)[:, None]
+    found = evaluation(torch.zeros(3, 2), torch.zeros(3, 1), source=(rows, LOGITS, torch.tensor([0, 1, 1, label])))
+    with pytest.raises(ValueError, match=rf"labels of the source rows must lie in 0\.\.1, got values in .*{label}"):
+        score(found, ratio=Known([1.0] * 4))
+
+
 def test_a_ratio_that_cannot_weigh_is_named():
     found, _ = judged_by([1.0] * 4)
     with pytest.raises(TypeError, match=r"ratio must be an estimator with fit.* got float"):
