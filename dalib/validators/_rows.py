@@ -17,8 +17,11 @@ _LEAST = -1e200
 
 
 def outputs(evaluation: Evaluation, name: str) -> Outputs:
-    """The part ``name`` of an evaluation, which must have rows and be finite: a score of NaN would pass unseen."""
-    part: Outputs = getattr(_checked(evaluation), name)
+    """The part ``name`` of an evaluation, outside the graph.
+
+    It must have rows and be finite: a score of NaN would pass unseen.
+    """
+    part: Outputs = getattr(_checked(evaluation), name).detach()
     if part.logits.shape[0] == 0:
         raise ValueError(f"{name} of the evaluation must have at least one row, got none")
     _checks.finite(part.features, f"features of the {name} rows")

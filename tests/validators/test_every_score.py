@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import math
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -52,6 +53,22 @@ def test_scores_are_deterministic_and_leave_everything_as_it_was(score):
     assert torch.equal(torch.get_rng_state(), state)
     for kept, now in zip(before, (found.source.features, found.target.features, found.target.logits), strict=True):
         assert torch.equal(kept, now)
+
+
+@every_score
+def test_outputs_inside_a_graph_score_as_outside(score):
+    found = blobs()
+    inside = {
+        part: dataclasses.replace(
+            getattr(found, part),
+            features=getattr(found, part).features.clone().requires_grad_(),
+            logits=getattr(found, part).logits.clone().requires_grad_(),
+        )
+        for part in ("source", "target", "source_held_out")
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert score(Evaluation(**inside)) == score(found)
 
 
 def odd_evaluations():
