@@ -37,7 +37,7 @@ def test_the_order_of_the_rows_does_not_matter(score):
         target=order(found.target, mixed.flip(0)),
         source_held_out=order(found.source_held_out, mixed),
     )
-    # folds of the proxy distance are cut by position: two of sixty rows may change sides
+    # the proxy distance deals its folds by position: some of sixty rows may change sides
     tolerance = 0.3 if score.__name__ == "proxy_a_distance" else 1e-5
     assert score(again) == pytest.approx(score(found), abs=tolerance)
 
