@@ -12,10 +12,16 @@ from dalib.outputs import Outputs
 REJECTED = float("-inf")
 """The score of a checkpoint that must not be picked: records keep it as null, and selection passes over it."""
 
+_LEAST = -1e200
+"""The smallest log-probability: what is below it would leave the range in sums over rows and in products with weights."""
+
 
 def outputs(evaluation: Evaluation, name: str) -> Outputs:
-    """The part ``name`` of an evaluation, which must have rows and be finite: a score of NaN would pass unseen."""
-    part: Outputs = getattr(_checked(evaluation), name)
+    """The part ``name`` of an evaluation, outside the graph.
+
+    It must have rows and be finite: a score of NaN would pass unseen.
+    """
+    part: Outputs = getattr(_checked(evaluation), name).detach()
     if part.logits.shape[0] == 0:
         raise ValueError(f"{name} of the evaluation must have at least one row, got none")
     _checks.finite(part.features, f"features of the {name} rows")
@@ -26,7 +32,14 @@ def outputs(evaluation: Evaluation, name: str) -> Outputs:
 def target_log_probs(evaluation: Evaluation, most: int | None = None) -> Tensor:
     """Log-probabilities of the target rows in float64, shape ``(m, classes)``; of ``most`` evenly spaced rows at most."""
     logits = outputs(evaluation, "target").logits
-    return torch.log_softmax((logits if most is None else evenly(logits, most)).double(), dim=1)
+    return log_probs(logits if most is None else evenly(logits, most))
+
+
+def log_probs(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Log-softmax in float64 of logits of any finite size; finite, so that ``p log p`` of a class without any is 0."""
+    logits = logits.double()
+    below = (logits - logits.amax(dim=1, keepdim=True)) / temperature
+    return torch.log_softmax(below.clamp_min(_LEAST), dim=1)
 
 
 def evenly(rows: Tensor, most: int) -> Tensor:
@@ -39,6 +52,14 @@ def evenly(rows: Tensor, most: int) -> Tensor:
 def judged(evaluation: Evaluation) -> Outputs:
     """The held-out source rows; where there are none, the trained ones."""
     return outputs(evaluation, "source" if _checked(evaluation).source_held_out is None else "source_held_out")
+
+
+def judged_losses(evaluation: Evaluation) -> Tensor:
+    """Cross entropy of the rows that judge, shape ``(n,)``, float64."""
+    part = judged(evaluation)
+    assert part.labels is not None  # Evaluation checked it
+    _checks.labels(part.labels, part.logits.shape[1], part.logits, "labels of the source rows")
+    return -log_probs(part.logits).gather(1, part.labels.long()[:, None]).squeeze(1)
 
 
 def directions(rows: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def mcc_score(evaluation: Evaluation, *, temperature: float = 1.0) -> float:
         pushes rows into it; a score that did so would prefer collapsed models to all others.
     """
     _checks.positive(temperature, "temperature")
-    log_probs = torch.log_softmax(_rows.outputs(evaluation, "target").logits.double() / temperature, dim=1)
+    log_probs = _rows.log_probs(_rows.outputs(evaluation, "target").logits, temperature)
     probs = log_probs.exp()
     certainty = 1 + torch.exp((probs * log_probs).sum(dim=1))
     confusion = (certainty[:, None] * probs).T @ probs

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from dalib.evaluation import Evaluation
 from dalib.validators import _rows
 from dalib.validators._density_ratio import judged_weights
+
+_EQUAL = 1e-12
+"""Weights whose range is below this share of the largest differ by rounding."""
 
 
 def dev_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
@@ -21,8 +22,8 @@ def dev_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
     trained ones. The mean of the true weights is 1, so the second part has mean zero and takes away variance.
 
     Guarded: the target's risk is a weighted mean of losses, so the estimate is held between the smallest and the
-    largest :math:`l_i`, and where all weights are equal :math:`\eta` is 0. Without it a nearly constant ratio whose
-    mean is not 1 gives a risk of any size, and such a checkpoint wins.
+    largest :math:`l_i`, and where all weights are equal up to rounding :math:`\eta` is 0. Without it a nearly constant
+    ratio whose mean is not 1 gives a risk of any size, and such a checkpoint wins.
 
     Known failure: as of :func:`~dalib.validators.iwcv_score`; and cross entropy rewards well-calibrated predictions,
     so that a model of higher accuracy may score lower.
@@ -38,7 +39,8 @@ def dev_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
 
     Raises:
         TypeError: If ``evaluation`` is no evaluation, or ``ratio`` no such estimator.
-        ValueError: If a domain has no rows, or not finite ones, or ``ratio`` predicts negative or infinite weights.
+        ValueError: If a domain has no rows, or not finite ones, or labels beyond the classes, or ``ratio`` predicts
+            negative or infinite weights.
 
     References:
         .. [1] You et al. Towards Accurate Model Selection in Deep Unsupervised Domain Adaptation. ICML 2019.
@@ -56,12 +58,11 @@ def dev_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
         divide zero by zero at constant weights. Neither bounds the risk.
     """
     weights = judged_weights(evaluation, ratio)
-    rows = _rows.judged(evaluation)
-    assert rows.labels is not None  # Evaluation checked it
-    losses = torch.nn.functional.cross_entropy(rows.logits.double(), rows.labels.long(), reduction="none")
-    weighted = weights * losses
-    centred = weights - weights.mean()
-    variance = float(centred @ centred)
-    eta = -float(centred @ (weighted - weighted.mean())) / variance if variance > 0 else 0.0
-    risk = float(weighted.mean()) + eta * (float(weights.mean()) - 1)
+    losses = _rows.judged_losses(evaluation)
+    largest, eta = float(weights.max()), 0.0
+    if largest - float(weights.min()) > _EQUAL * largest:
+        shares = weights / largest  # their squares cannot leave the range
+        centred, products = shares - shares.mean(), shares * losses
+        eta = -float(centred @ (products - products.mean())) / float(centred @ centred)
+    risk = float((weights * losses).mean()) + eta * (float(weights.mean()) - 1)
     return -min(max(risk, float(losses.min())), float(losses.max()))

@@ -55,6 +55,6 @@ def iwcv_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
     weights = judged_weights(evaluation, ratio)
     rows = _rows.judged(evaluation)
     assert rows.labels is not None  # Evaluation checked it
-    right = (rows.logits.argmax(dim=1) == rows.labels).double()
+    wrong = rows.logits.argmax(dim=1) != rows.labels
     total = float(weights.sum())
-    return float(weights @ right) / total if total > 0 else _rows.REJECTED
+    return max(1 - float(weights[wrong].sum()) / total, 0.0) if total > 0 else _rows.REJECTED

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from dalib.evaluation import Evaluation
 from dalib.validators import _rows
 
@@ -54,7 +52,7 @@ def mano_score(evaluation: Evaluation, *, power: float = 4.0, threshold: float =
     if not power >= 1:
         raise ValueError(f"power must be at least 1, got {power:g}")
     logits = _rows.outputs(evaluation, "target").logits.double()
-    log_probs = torch.log_softmax(logits, dim=1)
+    log_probs = _rows.log_probs(logits)
     if float(-log_probs.mean()) > threshold:
         shares = log_probs.exp()
     else:

@@ -35,7 +35,8 @@ def devn_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
 
     Raises:
         TypeError: If ``evaluation`` is no evaluation, or ``ratio`` no such estimator.
-        ValueError: If a domain has no rows, or not finite ones, or ``ratio`` predicts negative or infinite weights.
+        ValueError: If a domain has no rows, or not finite ones, or labels beyond the classes, or ``ratio`` predicts
+            negative or infinite weights.
 
     References:
         .. [1] Musgrave, Belongie, Lim. Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised
@@ -53,9 +54,7 @@ def devn_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
         pytorch-adapt also offers to divide by the standard deviation, which gives some rows a negative weight.
     """
     weights = judged_weights(evaluation, ratio)
-    rows = _rows.judged(evaluation)
-    assert rows.labels is not None  # Evaluation checked it
-    losses = torch.nn.functional.cross_entropy(rows.logits.double(), rows.labels.long(), reduction="none")
+    losses = _rows.judged_losses(evaluation)
     largest = weights.max()
     normal = (weights - weights.mean()) / largest + 1 if largest > 0 else torch.ones_like(weights)
     return -float((normal * losses).mean())

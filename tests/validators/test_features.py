@@ -143,23 +143,71 @@ def test_domains_far_apart_have_proxy_distance_two_and_equal_ones_zero():
     assert proxy_a_distance(equal) == pytest.approx(0.0, abs=1e-12)
 
 
+def domains_apart(source, target):
+    rows = len(source), len(target)
+    parts = (source, torch.zeros(rows[0], 2), torch.zeros(rows[0], dtype=int))
+    return proxy_a_distance(evaluation(torch.zeros(rows[1], 2), target, source=parts))
+
+
 def test_proxy_distance_is_that_of_a_discriminant_trained_without_the_fold():
     generator = torch.Generator().manual_seed(2)
     correlated = torch.tensor([[1.0, 0.9, 0.0], [0.0, 0.3, 0.8], [0.0, 0.0, 0.2]], dtype=torch.float64)
     source, target = (
         torch.randn(n, 3, generator=generator, dtype=torch.float64) @ correlated + by for n, by in ((23, 0), (12, 0.4))
     )
+    folds = []
+    for rows in (source, target):
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+        folds.append(np.array_split(rows.numpy()[order.numpy()], 5))
     errors = [0.0, 0.0]
     for fold in range(5):
-        kept = [np.stack([r for i, r in enumerate(rows.numpy()) if i % 5 != fold]) for rows in (source, target)]
+        kept = [np.concatenate(parts[:fold] + parts[fold + 1 :]) for parts in folds]
         within = sum(np.cov(rows.T, ddof=0) for rows in kept) / 2
         gap = kept[0].mean(0) - kept[1].mean(0)
-        normal = np.linalg.solve(within + 1e-3 * (np.diag(within) + gap**2).mean() * np.eye(3), gap)
+        normal = np.linalg.solve(within + 1e-3 * np.diag(np.diag(within) + gap**2), gap)
         offset = normal @ (kept[0].mean(0) + kept[1].mean(0)) / 2
-        errors[0] += sum(r @ normal < offset for i, r in enumerate(source.numpy()) if i % 5 == fold) / len(source)
-        errors[1] += sum(r @ normal > offset for i, r in enumerate(target.numpy()) if i % 5 == fold) / len(target)
-    found = evaluation(torch.zeros(12, 2), target, source=(source, torch.zeros(23, 2), torch.zeros(23, dtype=int)))
-    assert proxy_a_distance(found) == pytest.approx(2 * (1 - sum(errors)), abs=1e-12)
+        errors[0] += sum(r @ normal < offset for r in folds[0][fold]) / len(source)
+        errors[1] += sum(r @ normal > offset for r in folds[1][fold]) / len(target)
+    assert domains_apart(source, target) == pytest.approx(2 * (1 - sum(errors)), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_proxy_distance_of_equal_domains_is_near_zero_in_any_order_of_the_classes(seed):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(300) % 5  # every fifth row is of one class
+    centres = 3 * torch.randn(5, 10, generator=generator)
+    source, target = (centres[labels] + torch.randn(300, 10, generator=generator) for _ in range(2))
+    mixed = target[torch.randperm(300, generator=generator)]
+    by_class = labels.sort(stable=True).indices
+    for rows in (source, source[by_class]):
+        assert abs(domains_apart(rows, mixed)) < 0.3
+    assert abs(domains_apart(source, target)) < 0.3
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e-200, 1e120])
+def test_proxy_distance_does_not_see_the_scale_of_a_feature(scale):
+    generator = torch.Generator().manual_seed(1)
+    source, target = (torch.randn(100, 2, generator=generator, dtype=torch.float64) for _ in range(2))
+    scales = torch.tensor([scale, 1.0], dtype=torch.float64)
+    assert domains_apart(source * scales, target * scales) == domains_apart(source, target)
+    target[:, 1] += 10
+    assert domains_apart(source * scales, target * scales) == 2.0
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1e6, -1e12])
+def test_proxy_distance_does_not_see_a_constant_feature(constant):
+    generator = torch.Generator().manual_seed(1)
+    source, target = (1e-5 * torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in (57, 31))
+    source[:, 0] = target[:, 0] = constant
+    assert domains_apart(source, target) == domains_apart(source[:, 1:], target[:, 1:])
+    assert domains_apart(source[:, :1], target[:, :1]) == 0.0
+    target[:, 1] += 1e-3
+    assert domains_apart(source, target) == 2.0
+
+
+def test_features_that_are_constant_in_each_domain_tell_them_apart():
+    rows = torch.zeros(9, 2)
+    assert domains_apart(rows, rows + torch.tensor([0.0, 1e-3])) == 2.0
 
 
 def test_unequal_numbers_of_rows_do_not_move_the_proxy_distance_from_chance():

@@ -55,6 +55,16 @@ def test_certain_and_even_certain_collapse_and_uniform_predictions(score, even, 
         assert score(evaluation(EVEN)) == pytest.approx(even, abs=1e-7)
 
 
+@pytest.mark.parametrize("score", [diversity_score, bnm_score, mcc_score, softmax_corr_score, mano_score, snd_score])
+@pytest.mark.parametrize("largest", [1e150, 1e308, 1.7e308])
+def test_logits_of_any_finite_size_are_certain_predictions(score, largest):
+    huge = largest * (EVEN / 100 - 1)
+    assert score(evaluation(huge)) == pytest.approx(score(evaluation(EVEN)), abs=1e-7)
+    assert entropy_score(evaluation(huge)) == 0.0
+    assert information_maximization_score(evaluation(huge)) == pytest.approx(math.log(4))
+    assert mcc_score(evaluation(huge), temperature=0.01) == 0.0
+
+
 def test_snd_of_even_predictions_counts_the_rows_of_the_class():
     # each of 12 rows has 2 equal neighbours of weight e^20 and 9 others of weight 1
     big, small = math.exp(20) / (2 * math.exp(20) + 9), 1 / (2 * math.exp(20) + 9)

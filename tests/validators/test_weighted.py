@@ -52,6 +52,16 @@ def test_iwcv_is_its_definition(weights):
     assert iwcv_score(found, ratio=ratio) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("rows", [7, 60, 333])
+def test_iwcv_is_exactly_one_where_nothing_is_wrong_and_exactly_zero_where_nothing_is_right(rows):
+    features, labels = torch.zeros(rows, 1), torch.zeros(rows, dtype=int)
+    for seed in range(20):
+        ratio = Known(np.random.default_rng(seed).gamma(1.0, size=rows))
+        for logits, expected in ((certain_right(rows), 1.0), (certain_right(rows).flip(1), 0.0)):
+            found = evaluation(torch.zeros(3, 2), torch.zeros(3, 1), source=(features, logits, labels))
+            assert iwcv_score(found, ratio=ratio) == expected
+
+
 @given(weights4)
 def test_dev_is_its_definition_held_between_the_smallest_and_the_largest_loss(weights):
     found, ratio = judged_by(weights)
@@ -71,6 +81,24 @@ def test_dev_of_constant_weights_is_bounded():
         assert dev_score(found, ratio=ratio) == pytest.approx(-expected, rel=1e-6)
     found, ratio = judged_by([3.0, 3.0, 3.0, 3.0 + 1e-13])  # next to no variance, a mean far from one
     assert -max(LOSSES) - 1e-6 <= dev_score(found, ratio=ratio) <= -min(LOSSES) + 1e-6
+
+
+@pytest.mark.parametrize("rows", [7, 36, 129])
+@pytest.mark.parametrize("constant", [0.1, 0.7, 1.0, 2.7])
+def test_dev_of_constant_weights_is_their_weighted_mean_whatever_is_rounded(rows, constant):
+    logits = torch.randn(rows, 5, generator=torch.Generator().manual_seed(rows), dtype=torch.float64)
+    source = (torch.zeros(rows, 1), 3 * logits, torch.arange(rows) % 5)
+    losses = torch.nn.functional.cross_entropy(*source[1:], reduction="none")
+    found = evaluation(torch.zeros(3, 5), torch.zeros(3, 1), source=source)
+    expected = -min(max(constant * float(losses.mean()), float(losses.min())), float(losses.max()))
+    for weights in ([constant] * rows, [constant * (1 + 1e-14 * (i % 2)) for i in range(rows)]):
+        assert dev_score(found, ratio=Known(weights)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_dev_of_tiny_weights_that_differ():
+    found, ratio = judged_by([1e-200, 2e-200, 3e-200, 4e-200])
+    eta = -np.cov(np.array([1, 2, 3, 4]) * LOSSES, [1, 2, 3, 4])[0, 1] / np.var([1, 2, 3, 4], ddof=1)
+    assert dev_score(found, ratio=ratio) == pytest.approx(-min(max(-eta, min(LOSSES)), max(LOSSES)), rel=1e-6)
 
 
 @given(weights4)
@@ -178,6 +206,15 @@ def test_iwcv_prefers_the_model_that_is_right_where_the_target_is():
     for score in (iwcv_score, dev_score):
         assert score(above) > score(below)
     assert iwcv_score(above) > 0.9
+
+
+@pytest.mark.parametrize("score", [dev_score, devn_score])
+@pytest.mark.parametrize("label", [2, -1, -100])
+def test_labels_beyond_the_classes_are_named(score, label):
+    rows = torch.arange(4.0)[:, None]
+    found = evaluation(torch.zeros(3, 2), torch.zeros(3, 1), source=(rows, LOGITS, torch.tensor([0, 1, 1, label])))
+    with pytest.raises(ValueError, match=rf"labels of the source rows must lie in 0\.\.1, got values in .*{label}"):
+        score(found, ratio=Known([1.0] * 4))
 
 
 def test_a_ratio_that_cannot_weigh_is_named():
