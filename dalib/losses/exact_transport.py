@@ -22,9 +22,10 @@ def exact_transport_loss(
 
     .. math:: \min_P \sum_{ij} P_{ij} \|s_i - t_j\|^2, \qquad P \ge 0, \quad P 1 = a, \quad P^\top 1 = b
 
-    with weights that sum to one. The plan is found on the CPU by an exact solver and held fixed in the gradient, which is
-    the exact one wherever the best plan is unique. For equal numbers of unweighted rows it is an assignment (SciPy); else
-    POT solves it, if installed (``pip install dalib[ot]``), or SciPy's linear programming, which is slower.
+    with weights that sum to one. The costs are computed in float64. The plan is found on the CPU by an exact solver and
+    held fixed in the gradient, which is the exact one wherever the best plan is unique. For equal numbers of unweighted
+    rows it is an assignment (SciPy); else POT solves it, if installed (``pip install dalib[ot]``), or SciPy's linear
+    programming, which is slower.
 
     Args:
         source: Features of the source domain, shape ``(n, d)``.
@@ -53,9 +54,9 @@ def exact_transport_loss(
         the distributions. The gradient does not flow into the weights.
     """
     pooled = pool(source, target, source_weights, target_weights)
-    cost = squared_distances(pooled.rows)[: len(source), len(source) :]
+    cost = squared_distances(pooled.rows.double())[: len(source), len(source) :]
     plan: Tensor = exact_coupling(cost, pooled.source, pooled.target)
-    return (plan * cost).sum()
+    return (plan * cost).sum().to(source.dtype)
 
 
 class ExactTransportLoss(nn.Module):

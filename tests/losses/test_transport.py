@@ -356,6 +356,18 @@ def test_vmap_over_the_weights_alone():
         torch.func.vmap(lambda w: exact_transport_loss(source, target, source_weights=w))(weights)
 
 
+def test_exact_transport_of_clusters_keeps_its_digits_in_float32():
+    base = torch.cat([torch.zeros(20, 64), torch.full((20, 64), 1000.0)])
+    source, target = (base + torch.randn(40, 64) for _ in range(2))
+    source.requires_grad_()
+    value = exact_transport_loss(source, target)
+    expected = exact_transport_loss(source.double(), target.double())
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+    gradients = [torch.autograd.grad(each, source)[0] for each in (value, expected)]
+    torch.testing.assert_close(*gradients)
+
+
 def test_the_envelope_gradient_is_the_gradient_at_convergence():
     source, target = torch.randn(4, 2, dtype=torch.float64), torch.randn(3, 2, dtype=torch.float64) + 1
     weights = torch.rand(4, dtype=torch.float64) + 0.2
