@@ -32,7 +32,8 @@ def max_sliced_wasserstein_loss(
 
     The search tries the line through both means and random lines, and takes from the best eight of them ``iterations``
     steps :math:`\theta \leftarrow \nabla_\theta W_2^2`, normalised; the best line on the way is kept. Its value is a lower
-    bound of the maximum. The gradient is that of the distance on this line, which is held fixed.
+    bound of the maximum. The gradient is that of the distance on this line, which is held fixed; at a maximum it is the
+    exact one, while second derivatives are not: they miss how the line turns.
 
     Args:
         source: Features of the source domain, shape ``(n, d)``.
@@ -89,7 +90,7 @@ def _worst(
         worths = squared_wasserstein_on_lines(lines @ x.mT, lines @ y.mT, a, b)
         kept = torch.where((worths > best)[:, None], lines, kept)
         best = torch.maximum(worths, best)
-    worst: Tensor = kept[best.argmax()]
+    worst: Tensor = kept.index_select(0, best.argmax()[None])[0]  # torch.func.vmap cannot index by it
     return worst
 
 

@@ -356,6 +356,17 @@ def test_vmap_over_the_weights_alone():
         torch.func.vmap(lambda w: exact_transport_loss(source, target, source_weights=w))(weights)
 
 
+def test_vmap_of_the_gradient_of_max_sliced():
+    source, target = torch.randn(3, 6, 2, dtype=torch.float64), torch.randn(3, 5, 2, dtype=torch.float64) + 3
+
+    def loss(x, y):
+        return max_sliced_wasserstein_loss(x, y, iterations=200)
+
+    together = torch.func.vmap(torch.func.grad(loss), randomness="different")(source, target)
+    singly = torch.stack([torch.func.grad(loss)(x, y) for x, y in zip(source, target, strict=True)])
+    torch.testing.assert_close(together, singly, rtol=1e-4, atol=1e-6)
+
+
 def test_exact_transport_of_clusters_keeps_its_digits_in_float32():
     base = torch.cat([torch.zeros(20, 64), torch.full((20, 64), 1000.0)])
     source, target = (base + torch.randn(40, 64) for _ in range(2))
