@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from dalib._bandwidths import refuse_infinite
 from dalib._precision import float32_island
 from dalib.distances import squared_distances
 from dalib.losses._pooled import pool
@@ -39,7 +40,7 @@ def exact_transport_loss(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
-            are negative, all zero or not one a row.
+            are negative, all zero or not one a row; if a squared distance is beyond the dtype.
         RuntimeError: Inside ``torch.func`` transforms: the solver is outside of torch.
 
     References:
@@ -55,6 +56,7 @@ def exact_transport_loss(
     """
     pooled = pool(source, target, source_weights, target_weights)
     cost = squared_distances(pooled.rows.double())[: len(source), len(source) :]
+    refuse_infinite(cost.detach().amax().to(source.dtype), pooled.rows)
     plan: Tensor = exact_coupling(cost, pooled.source, pooled.target)
     return (plan * cost).sum().to(source.dtype)
 

@@ -50,7 +50,8 @@ def max_sliced_wasserstein_loss(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
-            are negative, all zero or not one a row; if a number is out of range.
+            are negative, all zero or not one a row; if a number is out of range; if the loss is beyond
+            the dtype of the inputs.
 
     References:
         .. [1] Deshpande et al. Max-Sliced Wasserstein Distance and its use for GANs. CVPR 2019.
@@ -68,7 +69,9 @@ def max_sliced_wasserstein_loss(
     x, y = source - middle, target - middle
     with torch.no_grad():
         direction: Tensor = _worst(x.detach(), y.detach(), a, b, projections, iterations, generator)
-    return squared_wasserstein_on_lines((x @ direction)[None], (y @ direction)[None], a, b)[0]
+    value = squared_wasserstein_on_lines((x @ direction)[None], (y @ direction)[None], a, b)[0]
+    _checks.finite_loss(value, source, target)
+    return value
 
 
 @uncompiled

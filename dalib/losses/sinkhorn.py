@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib._bandwidths import refuse_infinite
 from dalib._precision import float32_island
 from dalib.distances import mean_squared_distance, squared_distances
 from dalib.losses._pooled import pool
@@ -59,7 +60,8 @@ def sinkhorn_loss(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
-            are negative, all zero or not one a row; if ``epsilon``, ``iterations`` or ``tolerance`` is out of range.
+            are negative, all zero or not one a row; if ``epsilon``, ``iterations`` or ``tolerance`` is out of range; if
+            a squared distance is beyond the dtype.
 
     Warns:
         RuntimeWarning: If a positive tolerance is not reached, where values may be read.
@@ -94,11 +96,13 @@ def sinkhorn_loss(
     middle = pooled.rows.detach().mean(dim=0)  # the same for both, so that rows far from zero keep their digits
     x, y = source - middle, target - middle
     cost = squared_distances(x.detach(), y.detach())
+    refuse_infinite(torch.maximum(cost.amax(), strength), pooled.rows)
     f, g = entropic_potentials(cost, a.detach(), b.detach(), strength, iterations=iterations, tolerance=tolerance)
     across = _cost(f, g, cost, x, y, a, b, strength)
     within = []
     for rows, row_shares in ((x, a), (y, b)):
         cost = squared_distances(rows.detach())
+        refuse_infinite(cost.amax(), pooled.rows)
         potential = symmetric_potential(cost, row_shares.detach(), strength, iterations=iterations, tolerance=tolerance)
         within.append(_cost(potential, potential, cost, rows, rows, row_shares, row_shares, strength))
     return across - (within[0] + within[1]) / 2
