@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from dalib._bandwidths import refuse_infinite
 from dalib._precision import float32_island
 from dalib.distances import squared_distances
 from dalib.losses._pooled import pool
@@ -22,9 +23,10 @@ def exact_transport_loss(
 
     .. math:: \min_P \sum_{ij} P_{ij} \|s_i - t_j\|^2, \qquad P \ge 0, \quad P 1 = a, \quad P^\top 1 = b
 
-    with weights that sum to one. The plan is found on the CPU by an exact solver and held fixed in the gradient, which is
-    the exact one wherever the best plan is unique. For equal numbers of unweighted rows it is an assignment (SciPy); else
-    POT solves it, if installed (``pip install dalib[ot]``), or SciPy's linear programming, which is slower.
+    with weights that sum to one. The costs are computed in float64. The plan is found on the CPU by an exact solver and
+    held fixed in the gradient, which is the exact one wherever the best plan is unique. For equal numbers of unweighted
+    rows it is an assignment (SciPy); else POT solves it, if installed (``pip install dalib[ot]``), or SciPy's linear
+    programming, which is slower.
 
     Args:
         source: Features of the source domain, shape ``(n, d)``.
@@ -38,7 +40,7 @@ def exact_transport_loss(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
-            are negative, all zero or not one a row.
+            are negative, all zero or not one a row; if a squared distance is beyond the dtype.
         RuntimeError: Inside ``torch.func`` transforms: the solver is outside of torch.
 
     References:
@@ -53,9 +55,10 @@ def exact_transport_loss(
         the distributions. The gradient does not flow into the weights.
     """
     pooled = pool(source, target, source_weights, target_weights)
-    cost = squared_distances(pooled.rows)[: len(source), len(source) :]
+    cost = squared_distances(pooled.rows.double())[: len(source), len(source) :]
+    refuse_infinite(cost.detach().amax().to(source.dtype), pooled.rows)
     plan: Tensor = exact_coupling(cost, pooled.source, pooled.target)
-    return (plan * cost).sum()
+    return (plan * cost).sum().to(source.dtype)
 
 
 class ExactTransportLoss(nn.Module):

@@ -32,7 +32,8 @@ def max_sliced_wasserstein_loss(
 
     The search tries the line through both means and random lines, and takes from the best eight of them ``iterations``
     steps :math:`\theta \leftarrow \nabla_\theta W_2^2`, normalised; the best line on the way is kept. Its value is a lower
-    bound of the maximum. The gradient is that of the distance on this line, which is held fixed.
+    bound of the maximum. The gradient is that of the distance on this line, which is held fixed; at a maximum it is the
+    exact one, while second derivatives are not: they miss how the line turns.
 
     Args:
         source: Features of the source domain, shape ``(n, d)``.
@@ -49,7 +50,8 @@ def max_sliced_wasserstein_loss(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
-            are negative, all zero or not one a row; if a number is out of range.
+            are negative, all zero or not one a row; if a number is out of range; if the loss is beyond
+            the dtype of the inputs.
 
     References:
         .. [1] Deshpande et al. Max-Sliced Wasserstein Distance and its use for GANs. CVPR 2019.
@@ -67,7 +69,9 @@ def max_sliced_wasserstein_loss(
     x, y = source - middle, target - middle
     with torch.no_grad():
         direction: Tensor = _worst(x.detach(), y.detach(), a, b, projections, iterations, generator)
-    return squared_wasserstein_on_lines((x @ direction)[None], (y @ direction)[None], a, b)[0]
+    value = squared_wasserstein_on_lines((x @ direction)[None], (y @ direction)[None], a, b)[0]
+    _checks.finite_loss(value, source, target)
+    return value
 
 
 @uncompiled
@@ -89,7 +93,7 @@ def _worst(
         worths = squared_wasserstein_on_lines(lines @ x.mT, lines @ y.mT, a, b)
         kept = torch.where((worths > best)[:, None], lines, kept)
         best = torch.maximum(worths, best)
-    worst: Tensor = kept[best.argmax()]
+    worst: Tensor = kept.index_select(0, best.argmax()[None])[0]  # torch.func.vmap cannot index by it
     return worst
 
 

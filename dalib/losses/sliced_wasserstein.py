@@ -42,7 +42,8 @@ def sliced_wasserstein_loss(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
-            are negative, all zero or not one a row; if ``projections`` is below 1.
+            are negative, all zero or not one a row; if ``projections`` is below 1; if the loss is beyond
+            the dtype of the inputs.
 
     References:
         .. [1] Bonneel et al. Sliced and Radon Wasserstein Barycenters of Measures. Journal of Mathematical Imaging and
@@ -65,9 +66,10 @@ def sliced_wasserstein_loss(
     directions = directions / directions.norm(dim=1, keepdim=True)
     middle = source.detach().mean(dim=0)  # the same for both, so that rows far from zero keep their digits
     x, y = directions @ (source - middle).mT, directions @ (target - middle).mT
-    if source_weights is None and target_weights is None:
-        return squared_wasserstein_on_lines(x, y).mean()
-    return squared_wasserstein_on_lines(x, y, a, b).mean()
+    weights = () if source_weights is None and target_weights is None else (a, b)
+    value = squared_wasserstein_on_lines(x, y, *weights).mean()
+    _checks.finite_loss(value, source, target)
+    return value
 
 
 class SlicedWassersteinLoss(nn.Module):

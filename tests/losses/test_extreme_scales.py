@@ -111,6 +111,24 @@ def test_distances_beyond_the_dtype_are_told(name, times):
     assert torch.isfinite(SCALE_FREE[name](source.double(), target.double()))
 
 
+TRANSPORT = {
+    "sliced wasserstein": losses.SlicedWassersteinLoss(),
+    "max-sliced wasserstein": losses.MaxSlicedWassersteinLoss(),
+    "sinkhorn": losses.SinkhornLoss(),
+    "sinkhorn of a fixed epsilon": losses.SinkhornLoss(epsilon=1.0),
+    "exact transport": losses.ExactTransportLoss(),
+}
+
+
+@pytest.mark.parametrize("rows", [7, 9])
+@pytest.mark.parametrize("name", TRANSPORT)
+def test_transport_tells_them_too(name, rows):
+    with pytest.raises(ValueError, match=r"source and target must .* entries up to .*; scale the features down or use"):
+        TRANSPORT[name](1e30 * SOURCE[:rows], 1e30 * TARGET)
+    if name != "sinkhorn of a fixed epsilon":
+        assert torch.isfinite(TRANSPORT[name](1e30 * SOURCE[:rows].double(), 1e30 * TARGET.double()))
+
+
 def test_a_fixed_bandwidth_does_not_hide_them():
     with pytest.raises(ValueError, match="source and target must have squared distances below"):
         losses.mmd_loss(1e20 * SOURCE, 1e20 * TARGET, bandwidths=[1.0])

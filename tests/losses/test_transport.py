@@ -1,6 +1,7 @@
 """Energy distance, (max-)sliced Wasserstein, Sinkhorn divergence, exact transport and the Wasserstein critic."""
 
 import copy
+import functools
 import itertools
 import math
 import sys
@@ -162,12 +163,13 @@ def test_exact_transport_through_pot_is_the_same():
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 0.1])
-@pytest.mark.parametrize("method", ["_by_scaling", "_by_logarithms"])
+@pytest.mark.parametrize("method", ["_by_scaling", "_by_logarithms", "_by_newton"])
 def test_two_points_in_closed_form(epsilon, method):
     half = torch.tensor([0.5, 0.5], dtype=torch.float64)
     cost = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
     strength = torch.tensor(epsilon, dtype=torch.float64)
-    f, g = getattr(_transport, method)(cost, half, half, strength, 1000, 1e-12)
+    options = (1000,) if method == "_by_logarithms" else (1000, 1e-12)
+    f, g = getattr(_transport, method)(cost, half, half, strength, *options)
     plan = half[:, None] * half * torch.exp((f[:, None] + g - cost) / strength)
     expected = math.exp(-1 / epsilon) / (1 + math.exp(-1 / epsilon))
     assert (plan * cost).sum().item() == pytest.approx(expected, rel=1e-9)
@@ -180,25 +182,26 @@ def test_scaling_and_logarithms_agree(seed):
     generator = torch.Generator().manual_seed(seed)
     cost = 3 * torch.rand(4, 6, dtype=torch.float64, generator=generator) + 100
     a, b = (torch.rand(size, dtype=torch.float64, generator=generator) + 0.1 for size in (4, 6))
-    problem = (cost, a / a.sum(), b / b.sum(), torch.tensor(0.5, dtype=torch.float64), 500, 0.0)
+    problem = (cost, a / a.sum(), b / b.sum(), torch.tensor(0.5, dtype=torch.float64), 500)
     plans = []
-    for method in (_transport._by_scaling, _transport._by_logarithms):
-        f, g = method(*problem)
+    for f, g in (_transport._by_scaling(*problem, 0.0), _transport._by_logarithms(*problem)):
         plans.append(problem[1][:, None] * problem[2] * torch.exp((f[:, None] + g - cost) / 0.5))
     torch.testing.assert_close(plans[0], plans[1])
     torch.testing.assert_close(plans[0].sum(0), problem[2])
     torch.testing.assert_close(plans[0].sum(1), problem[1])
 
 
-def test_where_scaling_underflows_logarithms_take_over():
+def test_where_scaling_underflows_another_way_takes_over():
     # Two of three columns are everyone's nearest; the mass that must go to the third is exp(-5000) after reduction.
     cost = torch.tensor([[0.0, 9e3, 9e3], [0.0, 9e3, 9e3], [9e3, 0.0, 0.0]])
     third = torch.full((3,), 1 / 3)
     epsilon = torch.tensor(1.0)
     assert _transport._by_scaling(cost, third, third, epsilon, 50, 0.0) is None
-    f, g = entropic_potentials(cost, third, third, epsilon, iterations=20000, tolerance=1e-3)
-    assert torch.isfinite(f).all()
-    assert torch.isfinite(g).all()
+    for tolerance in (0.0, 1e-3):
+        f, g = entropic_potentials(cost, third, third, epsilon, iterations=200, tolerance=tolerance)
+        plan = third[:, None] * third * torch.exp((f[:, None] + g - cost) / epsilon)
+        torch.testing.assert_close(plan.sum(0), third, rtol=0, atol=1e-3)
+        torch.testing.assert_close(plan.sum(1), third, rtol=0, atol=1e-3)
 
 
 def divergence(source, target, epsilon, a, b):
@@ -230,6 +233,150 @@ def test_the_divergence_is_the_primal_value_of_its_definition(epsilon, weighted)
     )  # fmt: skip
     expected = divergence(source, target, epsilon, *(w / w.sum() for w in weights))
     assert value.item() == pytest.approx(expected.item(), rel=1e-8)
+
+
+def clusters():
+    """Two clusters 28 apart whose masses differ: a fifth of the mass must cross, at 800 times an epsilon of one."""
+    generator = torch.Generator().manual_seed(0)
+
+    def sample(near, far):
+        rows = torch.randn(near + far, 2, dtype=torch.float64, generator=generator)
+        rows[near:] += 20
+        return rows
+
+    return sample(32, 32), sample(20, 44)
+
+
+def wide():
+    generator = torch.Generator().manual_seed(0)
+    source = torch.randn(64, 2, dtype=torch.float64, generator=generator)
+    return source, 0.5 + 1.3 * torch.randn(48, 2, dtype=torch.float64, generator=generator)
+
+
+HARD = [(clusters, 1.0), (clusters, 10.0), (wide, 0.05), (wide, 0.005)]
+
+
+@functools.cache
+def annealed_divergence(samples, epsilon):
+    """The definition by plain logarithmic iterations, many of them with each of many epsilons."""
+    source, target = samples()
+
+    def transport(x, y):
+        cost = (x[:, None] - y[None]).square().sum(-1)
+        n, m = math.log(len(x)), math.log(len(y))
+        g = torch.zeros(len(y), dtype=torch.float64)
+        for strength in (*np.geomspace(cost.max().item(), epsilon, 100), *[epsilon] * 200):
+            for _ in range(10):
+                f = -strength * (torch.logsumexp((g - cost) / strength, 1) - m)
+                g = -strength * (torch.logsumexp((f[:, None] - cost) / strength, 0) - n)
+        return f.mean() + g.mean()
+
+    value = transport(source, target) - (transport(source, source) + transport(target, target)) / 2
+    return value.item()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("samples", "epsilon"), HARD)
+def test_what_scaling_does_not_solve_converges_all_the_same(samples, epsilon, dtype):
+    source, target = samples()
+    expected = annealed_divergence(samples, epsilon)
+    value = sinkhorn_loss(source.to(dtype), target.to(dtype), epsilon=epsilon)
+    assert value.item() == pytest.approx(expected, rel=2e-4)
+    swapped = sinkhorn_loss(target.to(dtype), source.to(dtype), epsilon=epsilon)
+    assert swapped.item() == pytest.approx(expected, rel=2e-4)
+
+
+@pytest.mark.parametrize(("samples", "epsilon"), HARD)
+def test_it_nearly_does_where_no_value_is_read(samples, epsilon):
+    source, target = samples()
+    expected = annealed_divergence(samples, epsilon)
+    value = torch.func.vmap(lambda x: sinkhorn_loss(x, target, epsilon=epsilon))(source[None])[0]
+    assert value.item() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_gradcheck_where_newton_goes_on():
+    source, target = (rows[::8] for rows in clusters())
+    weights = torch.linspace(1, 2, len(source), dtype=torch.float64)
+
+    def function(s, t, w):
+        return sinkhorn_loss(s, t, epsilon=1.0, tolerance=1e-12, source_weights=w)
+
+    assert torch.autograd.gradcheck(function, [x.requires_grad_() for x in (source, target, weights)])
+
+
+def test_newton_with_rows_that_do_not_count():
+    source, target = clusters()
+    weights = [(torch.arange(64) % 2).double() for _ in range(2)]
+    rows = source.clone().requires_grad_()
+    value = sinkhorn_loss(rows, target, epsilon=1.0, source_weights=weights[0], target_weights=weights[1])
+    torch.testing.assert_close(value, sinkhorn_loss(source[1::2], target[1::2], epsilon=1.0), rtol=1e-5, atol=0)
+    (gradient,) = torch.autograd.grad(value, rows)
+    assert gradient.isfinite().all()
+    assert (gradient[::2] == 0).all()
+
+
+def test_a_sample_to_itself_goes_on_too():
+    rows, _ = wide()
+    cost, share = squared_distances(rows), torch.full((64,), 1 / 64, dtype=torch.float64)
+    epsilon = torch.tensor(0.1, dtype=torch.float64)
+    f = symmetric_potential(cost, share, epsilon, iterations=8, tolerance=1e-10)  # too few for the averages
+    plan = share[:, None] * share * torch.exp((f[:, None] + f - cost) / epsilon)
+    torch.testing.assert_close(plan.sum(0), share, rtol=1e-6, atol=0)
+
+
+def test_a_tolerance_that_is_not_reached_is_told():
+    source, target = clusters()
+    with pytest.warns(
+        RuntimeWarning, match=r"after 1 iterations .* wrong by .*, above the tolerance of 1e-10; use more"
+    ):
+        sinkhorn_loss(source, target, epsilon=0.01, iterations=1, tolerance=1e-10)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tolerance_of_zero_means_the_given_iterations_and_no_warning(monkeypatch):
+    def never(*_):
+        raise AssertionError("went on")
+
+    monkeypatch.setattr(_transport, "_by_newton", never)
+    source, target = wide()
+    few, more = (sinkhorn_loss(source, target, epsilon=0.1, iterations=k, tolerance=0.0) for k in (5, 50))
+    assert few < more - 1e-3
+    assert sinkhorn_loss(*clusters(), epsilon=0.01, iterations=5, tolerance=0.0).isfinite()
+
+
+def test_vmap_over_the_weights_alone():
+    source, target = torch.randn(6, 2, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64) + 1
+    weights = torch.rand(3, 6, dtype=torch.float64) + 0.2
+    values = torch.func.vmap(lambda w: sinkhorn_loss(source, target, source_weights=w))(weights)
+    singly = torch.stack([sinkhorn_loss(source, target, source_weights=w, tolerance=1e-9) for w in weights])
+    torch.testing.assert_close(values, singly, rtol=1e-5, atol=0)
+    with pytest.raises(RuntimeError, match=r"exact transport cannot run inside torch.func transforms"):
+        torch.func.vmap(lambda w: exact_transport_loss(source, target, source_weights=w))(weights)
+
+
+def test_vmap_of_the_gradient_of_max_sliced():
+    source, target = torch.randn(3, 6, 2, dtype=torch.float64), torch.randn(3, 5, 2, dtype=torch.float64) + 3
+
+    def loss(x, y):
+        return max_sliced_wasserstein_loss(x, y, iterations=200)
+
+    together = torch.func.vmap(torch.func.grad(loss), randomness="different")(source, target)
+    singly = torch.stack([torch.func.grad(loss)(x, y) for x, y in zip(source, target, strict=True)])
+    torch.testing.assert_close(together, singly, rtol=1e-4, atol=1e-6)
+
+
+def test_exact_transport_of_clusters_keeps_its_digits_in_float32():
+    base = torch.cat([torch.zeros(20, 64), torch.full((20, 64), 1000.0)])
+    source, target = (base + torch.randn(40, 64) for _ in range(2))
+    source.requires_grad_()
+    value = exact_transport_loss(source, target)
+    expected = exact_transport_loss(source.double(), target.double())
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+    gradients = [torch.autograd.grad(each, source)[0] for each in (value, expected)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_the_envelope_gradient_is_the_gradient_at_convergence():
