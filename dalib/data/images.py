@@ -132,6 +132,19 @@ def _decoded(path: Path) -> Any:
             image.load()
     except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
         raise ValueError(f"paths must be readable images, got {path}: {error}; replace or remove the file") from error
+    return _eight_bits(image, path)
+
+
+def _eight_bits(image: Any, path: Path) -> Any:
+    """A grey picture of 16 bits scaled to 8; Pillow's own conversion would clip it to white. Others stay."""
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))  # no more in them
+    if sixteen:
+        return _pillow().fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            f"paths must be images of 8 or 16 bits, got {path} of mode {image.mode}, whose range is not known; "
+            "save it with 8 bits"
+        )
     return image
 
 
