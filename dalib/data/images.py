@@ -92,7 +92,7 @@ class ImageFiles:
         """SHA-256 of the bytes of all files, in order, and of the transform; reads every file once.
 
         Raises:
-            ValueError: If a file is empty or a picture that is cut off; it is named, before any training.
+            ValueError: If a file is no picture, or one that is cut off; it is named, before any training.
         """
         content = hashlib.sha256("\n".join(self.digests()).encode()).hexdigest()
         return hashlib.sha256(f"{content} {self.transform}".encode()).hexdigest()
@@ -101,7 +101,7 @@ class ImageFiles:
         """SHA-256 of the bytes of every file, in order; reads every file once.
 
         Raises:
-            ValueError: If a file is empty or a picture that is cut off.
+            ValueError: If a file is no picture, or one that is cut off.
         """
         if not self._digests:
             with ThreadPoolExecutor(8) as pool:
@@ -113,9 +113,9 @@ class ImageFiles:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file that is a whole picture; only files that look cut off are decoded to make sure."""
+    """SHA-256 of a file that is a whole picture; JPEG and PNG that end as they should are not decoded for that."""
     content = path.read_bytes()
-    whole = bool(content)
+    whole = False
     if content[:2] == b"\xff\xd8":  # JPEG: the marker FF D9 ends it, after the last scan, which starts with FF DA
         whole = content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
     elif content[:8] == b"\x89PNG\r\n\x1a\n":

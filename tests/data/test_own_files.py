@@ -22,6 +22,7 @@ from dalib.data import (
 )
 
 PIL = pytest.importorskip("PIL.Image", reason="needs Pillow")
+features = pytest.importorskip("PIL.features", reason="needs Pillow")
 X = np.eye(2)
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -276,6 +277,35 @@ def test_a_picture_that_is_cut_off_is_named_before_it_is_needed(tmp_path, ending
             ImageFiles([path]).fingerprint()
         with pytest.raises(ValueError, match=rf"paths must be readable images, got .*a\.{ending}"):
             ImageFiles([path]).load(np.array([0]))
+
+
+@pytest.mark.parametrize("ending", ["bmp", "gif", "ppm", "tif", "webp"])
+def test_a_picture_of_another_format_that_is_cut_off_is_named_before_it_is_needed(tmp_path, ending):
+    if ending == "webp" and not features.check("webp"):
+        pytest.skip("this Pillow was built without WebP")
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    path = tmp_path / f"a.{ending}"
+    PIL.fromarray(noise).save(path)
+    assert ImageFiles([path]).fingerprint()
+    content = path.read_bytes()
+    for broken in (content[: len(content) // 2], b"<!DOCTYPE html><title>404</title>"):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=rf"paths must be readable images, got .*a\.{ending}"):
+            ImageFiles([path]).fingerprint()
+
+
+def test_a_page_named_as_a_picture_is_named_before_it_is_needed(tmp_path):
+    path = write(tmp_path / "a.jpg", "<!DOCTYPE html><title>404</title>")
+    with pytest.raises(ValueError, match=r"paths must be readable images, got .*a\.jpg"):
+        ImageFiles([path]).fingerprint()
+
+
+def test_whole_jpeg_and_png_are_not_decoded_for_their_fingerprint(tmp_path, monkeypatch):
+    paths = [tmp_path / "a.jpg", tmp_path / "a.png"]
+    for path in paths:
+        PIL.new("RGB", (4, 4)).save(path)
+    monkeypatch.setattr(PIL, "open", None)
+    assert ImageFiles(paths).fingerprint()
 
 
 def test_a_list_in_another_encoding_is_named(tmp_path):
