@@ -1,6 +1,7 @@
 """Readers of one's own data: tables, MATLAB files, data sets of torch; duplicates; files that are cut off."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -168,11 +169,11 @@ class Words:
 
 
 def test_data_sets_are_read_when_asked_for():
-    shop, desk = Words(["pen", "mug", "pen"]), Words([0, 1, 0], targets=["mug", "pen", "pen"])
+    shop, desk = Words(["pen", "mug", "pen"]), Words(["mug", "?", "?"], targets=["mug", "pen", "pen"])
     read = datasets({"shop": shop, "desk": desk})
     assert read.classes == ("mug", "pen")
     assert [domain.labels.tolist() for domain in read.domains.values()] == [[1, 0, 1], [0, 1, 1]]
-    assert desk.reads == 2  # the labels came from targets
+    assert desk.reads == 3  # the first item alone: the labels came from targets
     assert read.domains["desk"].inputs.load(np.array([2, 0]))[:, 1, 1].tolist() == [2, 0]
     assert read.domains["shop"].inputs.fingerprint() == read.domains["desk"].inputs.fingerprint()
     batches = row_batches(read.domains["shop"].inputs, labels=read.domains["shop"].labels, batch_size=3)
@@ -187,6 +188,21 @@ def test_data_sets_and_arrays_are_the_same_set():
     for name in given:
         assert torch.equal(lazy.domains[name].inputs.load(torch.arange(5)), ready.domains[name].inputs.tensor)
         assert lazy.domains[name].labels.tolist() == ready.domains[name].labels.tolist()
+
+
+def test_labels_are_those_of_the_items_where_targets_are_others():
+    shop = Words([1, 0], targets=[7, 3])
+    assert datasets({"shop": shop}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [1, 0]
+    turned = Words([0, 1], targets=[0, 0])
+    for name, value in [("target_transform", abs), ("transforms", SimpleNamespace(target_transform=abs))]:
+        turned.target_transform = turned.transforms = None
+        assert datasets({"shop": turned}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [0, 0]
+        setattr(turned, name, value)
+        assert datasets({"shop": turned}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [0, 1]
+    turned.transforms = SimpleNamespace(target_transform=None)  # torchvision's, of the input alone
+    assert datasets({"shop": turned}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [0, 0]
+    one_hot = Words([0, 1], targets=torch.eye(2))
+    assert datasets({"shop": one_hot}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [0, 1]
 
 
 class Noise(Words):
@@ -212,6 +228,12 @@ class Holes(Words):
         ({"a": []}, ValueError, r"domains\['a'\] must have at least one item"),
         ({"a": [1, 2]}, TypeError, r"items of domain 'a' must be pairs \(input, label\), got int at 0"),
         ({"a": [(X, 0.5)]}, TypeError, "labels of domain 'a' must be integers or strings"),
+        (
+            {"a": [(X, 0), (X, torch.eye(3)[0])]},
+            ValueError,
+            r"labels of domain 'a' must be one integer or string an item, got shape \(3,\) at position 1; take the argmax",
+        ),
+        ({"a": [(X, [0, 1])]}, ValueError, r"an item, got \[0, 1\] at position 0"),
         ({"a": [("picture", 0)]}, TypeError, "with a tensor or array as input, got str at position 0"),
         ({"a": Noise([0, 1])}, ValueError, "must be the same at every read"),
         ({"a": [(X, 0)], "b": [(X, 1)]}, ValueError, "a lacks 1; b lacks 0"),
