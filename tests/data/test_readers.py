@@ -235,6 +235,8 @@ def test_errors_of_an_image_list(tmp_path):
         ("mug/0.png mug", ValueError, "line 1 must be 'path label'"),
         ("mug/0.png", ValueError, "line 1 must be 'path label'"),
         ("mug/0.png -1", ValueError, "line 1 must be 'path label'"),
+        ("mug/0.png 30000000", ValueError, "l.txt, line 1 must have the index .* below 100000, got 30000000"),
+        ("mug/0.png " + "9" * 5000, ValueError, r"l.txt, line 1 must have the index of a class .* got 9{20}\.\.\."),
         ("mug/7.png 0", FileNotFoundError, r"1 of the images .* such as mug/7.png \(line 1\)"),
         ("", ValueError, "at least one image"),
     ]:
