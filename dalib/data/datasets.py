@@ -120,8 +120,8 @@ def _labels(dataset: Any, key: str) -> NDArray[Any]:
     if rows == 0:
         raise ValueError(f"domains[{key!r}] must have at least one item, got none")
     targets = getattr(dataset, "targets", None)
-    is_list = isinstance(targets, Tensor | np.ndarray | Sequence) and not isinstance(targets, str)
-    if is_list and len(targets) == rows and _as_in_items(targets, dataset):
+    listed = isinstance(targets, Tensor | np.ndarray | Sequence) and not isinstance(targets, str)
+    if targets is not None and listed and len(targets) == rows and _as_in_items(targets, dataset):
         return np.asarray(targets)
     labels = []
     for k in range(rows):
