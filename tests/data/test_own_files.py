@@ -42,6 +42,11 @@ def test_a_table_of_text_and_one_of_numbers(tmp_path):
     assert read.domains["shop, old"].labels.tolist() == [1, 0]
     numbered = "domain,label,x\n" + "".join(f"{d},{k},{k}\n" for d in "ab" for k in (10, 9, -1))
     assert table_file(write(tmp_path / "b.CSV", numbered)).classes == ("-1", "9", "10")
+    padded = "domain,label,x\n" + "".join(f"{d},{k:03},{k}\n" for d in "ab" for k in (10, 9, 1))
+    assert table_file(write(tmp_path / "c.csv", padded)).classes == ("001", "009", "010")
+    assert table_file(tmp_path / "c.csv", classes=["010", "009", "001"]).domains["a"].labels.tolist() == [0, 1, 2]
+    long = "99999999999999999999"
+    assert table_file(write(tmp_path / "d.csv", f"domain,label,x\na,{long},1\na,3,2\n")).classes == ("3", long)
     named = table_file(tmp_path / "b.CSV", classes=["9", "10", "-1", "7"])
     assert named.domains["a"].labels.tolist() == [1, 0, 2]
 
@@ -56,10 +61,13 @@ def test_a_table_of_text_and_one_of_numbers(tmp_path):
         ("place,label,x\na,0,1\n", {}, "must have a column 'domain', got 'place', 'label', 'x'; name it with domain="),
         ("domain,kind,x\na,0,1\n", {}, "must have a column 'label', .* name it with label="),
         ("domain,label\na,0\n", {}, "columns of numbers beside"),
-        ("domain,label,x\na,0,one\n", {}, "column 'x' of .* must hold numbers: .*'one'"),
-        ("domain,label,x\na,0,1\na,1,nan\n", {}, "column 'x' of .* must be finite, got nan in row 2"),
-        ("domain,label,x\na,0,\n", {}, "column 'x' of .* must hold numbers"),
-        ("domain,label,x\na,,1\n", {}, "column 'label' of .* a value in every row, got none in row 1"),
+        ("domain,label,x\na,0,one\n", {}, "column 'x' of .* must hold numbers, got 'one' in line 2"),
+        ("domain,label,x\n\na,0,1\n\na,0,1\n\na,0,one\n", {}, "must hold numbers, got 'one' in line 7"),
+        ("domain,label,x\n\na,0,1\n\na,0,inf\n", {}, "must be finite, got inf in line 5"),
+        ("domain,label,x\na,0,1\na,1,nan\n", {}, "column 'x' of .* must be finite, got nan in line 3"),
+        ("domain,label,x\na,0,\n", {}, "column 'x' of .* must hold numbers, got '' in line 2"),
+        ("domain,label,x\na,,1\n", {}, "column 'label' of .* a value in every row, got none in line 2"),
+        ("domain,label,x\na,1,1\na,2,1\na,01,1\n", {}, "must write a number in one way, got '1', and '01' in line 4"),
         (",label,x\na,0,1\n", {"domain": "place"}, "must have a column 'place'"),
         ("domain,label,x\na,0,1\nb,1,1\n", {}, "not usable: .*a lacks 1; b lacks 0; name all classes"),
         ("domain,label,x\na,u,1\n", {"classes": ["v"]}, "not usable: labels of domain 'a' must be among the classes"),
