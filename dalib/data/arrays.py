@@ -29,8 +29,9 @@ def arrays(
         The :class:`~dalib.data.DomainSet`, in the order of ``domains``.
 
     Raises:
-        TypeError: If a value is no pair, inputs are no numbers, or labels are neither integers nor strings.
-        ValueError: If shapes, values or classes do not fit.
+        TypeError: If a value is no pair, inputs are no numbers, a tensor is not dense, or labels are neither integers nor
+            strings.
+        ValueError: If shapes, values or classes do not fit, or entries are masked.
 
     Example:
         >>> x = np.eye(2)
@@ -76,6 +77,7 @@ def class_indices(
 
 
 def _labels(labels: Any, key: str) -> NDArray[Any]:
+    _plain(labels, f"labels of domain {key!r}")
     array = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
     if array.dtype == object and all(isinstance(label, str) for label in array.flat):
         array = array.astype(str)
@@ -106,6 +108,7 @@ def _positions(labels: NDArray[Any], classes: Sequence[str], key: str) -> NDArra
 
 
 def _float32(inputs: Any, key: str) -> Tensor:
+    _plain(inputs, f"inputs of domain {key!r}")
     array = inputs if isinstance(inputs, Tensor) else np.asarray(inputs)
     if isinstance(array, np.ndarray) and array.dtype.kind not in "fiub":
         raise TypeError(f"inputs of domain {key!r} must be numbers, got dtype {array.dtype}")
@@ -123,3 +126,14 @@ def _float32(inputs: Any, key: str) -> Tensor:
             f"rows, the first is row {int(bad[0])}"
         )
     return tensor
+
+
+def _plain(values: Any, name: str) -> None:
+    """Raise unless every entry is there: numpy would drop a mask, torch fails on most sparse tensors."""
+    if isinstance(values, Tensor) and (values.layout != torch.strided or values.is_nested):
+        kind = "nested tensor" if values.is_nested else f"layout {values.layout}"
+        raise TypeError(f"{name} must be a dense tensor, got a {kind}; a sparse one becomes dense by to_dense()")
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} must have no masked entries, got {int(np.ma.getmaskarray(values).sum())}; fill them or leave out their rows"
+        )

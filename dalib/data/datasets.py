@@ -18,8 +18,9 @@ from dalib.data.domain import Domain, DomainSet
 def datasets(domains: Mapping[str, Any], *, classes: Sequence[str] | None = None, name: str = "datasets") -> DomainSet:
     """A set of domains from data sets with ``len`` and ``[k]``, whose items are ``(input, label)``.
 
-    Labels are read once: from the attribute ``targets`` where the data set has one a row, as torchvision's do, else by
-    reading every item. Inputs are read when they are asked for.
+    Labels are read once: from the attribute ``targets`` where the data set has one a row, as torchvision's do, no
+    transform of targets and a first item with that label; else by reading every item. Inputs are read when they are
+    asked for.
 
     Args:
         domains: The data set of every domain, by its name. An input is a tensor or array of one shape; an item must be
@@ -119,12 +120,39 @@ def _labels(dataset: Any, key: str) -> NDArray[Any]:
     if rows == 0:
         raise ValueError(f"domains[{key!r}] must have at least one item, got none")
     targets = getattr(dataset, "targets", None)
-    if isinstance(targets, Tensor | np.ndarray | Sequence) and not isinstance(targets, str) and len(targets) == rows:
+    listed = isinstance(targets, Tensor | np.ndarray | Sequence) and not isinstance(targets, str)
+    if targets is not None and listed and len(targets) == rows and _as_in_items(targets, dataset):
         return np.asarray(targets)
     labels = []
     for k in range(rows):
         item = dataset[k]
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise TypeError(f"items of domain {key!r} must be pairs (input, label), got {type(item).__name__} at {k}")
-        labels.append(item[1].item() if isinstance(item[1], Tensor | np.generic) else item[1])
+        label = _scalar(item[1])
+        if isinstance(label, Tensor | np.ndarray | list | tuple):
+            got = f"shape {tuple(label.shape)}" if isinstance(label, Tensor | np.ndarray) else f"{label!r}"
+            raise ValueError(
+                f"labels of domain {key!r} must be one integer or string an item, got {got} at position {k}; "
+                "take the argmax of one-hot labels"
+            )
+        labels.append(label)
     return np.asarray(labels)
+
+
+def _as_in_items(targets: Any, dataset: Any) -> bool:
+    """Whether nothing seems to stand between ``targets`` and the labels of the items."""
+    joint = getattr(dataset, "transforms", None)  # torchvision: of input and target, with a part for each or as one
+    if getattr(dataset, "target_transform", None) is not None or getattr(joint, "target_transform", joint) is not None:
+        return False
+    first = dataset[0]
+    if not isinstance(first, tuple | list) or len(first) != 2:
+        return True  # items of inputs alone
+    ours, theirs = _scalar(targets[0]), _scalar(first[1])
+    return type(ours) is type(theirs) and np.ndim(ours) == 0 and bool(ours == theirs)
+
+
+def _scalar(label: Any) -> Any:
+    """The Python value of an array of one entry; others stay."""
+    if isinstance(label, Tensor):
+        return label.item() if label.numel() == 1 else label
+    return label.item() if isinstance(label, np.ndarray | np.generic) and label.size == 1 else label

@@ -78,7 +78,9 @@ def _content(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             for key in archive.files:
                 content[key] = archive[key]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except MemoryError as error:  # a damaged header may ask for any size
+        raise ValueError(f"{path} must fit into memory, which key {key!r} does not: {error}") from error
+    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         reason = "pickled objects, which are not read" if "allow_pickle" in str(error) else str(error)
         raise ValueError(f"path must be a readable .npz file, got {path}, broken at key {key!r}: {reason}") from error
     return content

@@ -37,7 +37,7 @@ def image_list(
 
     Raises:
         FileNotFoundError: If a list, the root or images are missing.
-        ValueError: If a line is no ``path label``, or a path leaves ``root``.
+        ValueError: If a line is no ``path label``, a path leaves ``root``, or a label is far too large.
 
     Example:
         >>> import tempfile
@@ -81,7 +81,9 @@ def _rows(path: Path, root: Path) -> list[tuple[Path, int]]:
     rows: list[tuple[Path, int]] = []
     missing = []
     prefixes: dict[str, int] = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    lines = _text(path).splitlines()
+    most = max(100_000, 10 * len(lines))
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         image, _, label = line.strip().rpartition(" ")
@@ -91,7 +93,7 @@ def _rows(path: Path, root: Path) -> list[tuple[Path, int]]:
         if found is None:
             missing.append(f"{image} (line {number})")
         else:
-            rows.append((found, int(label)))
+            rows.append((found, _index(label, f"{path}, line {number}", most)))
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of the images in {path} are not under {root}, such as {', '.join(missing[:3])}; "
@@ -100,6 +102,15 @@ def _rows(path: Path, root: Path) -> list[tuple[Path, int]]:
     if not rows:
         raise ValueError(f"{path} must list at least one image, got none")
     return rows
+
+
+def _index(label: str, place: str, most: int) -> int:
+    """The label as a number: every index up to the largest becomes a class, so a stray number must not pass."""
+    digits = label.lstrip("0") or "0"
+    if len(digits) > 18 or int(digits) >= most:
+        shown = label if len(label) <= 20 else f"{label[:20]}..."
+        raise ValueError(f"{place} must have the index of a class as label, below {most}, got {shown}")
+    return int(digits)
 
 
 def _text(path: Path) -> str:

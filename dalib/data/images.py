@@ -92,7 +92,7 @@ class ImageFiles:
         """SHA-256 of the bytes of all files, in order, and of the transform; reads every file once.
 
         Raises:
-            ValueError: If a file is empty or a picture that is cut off; it is named, before any training.
+            ValueError: If a file is no picture, or one that is cut off; it is named, before any training.
         """
         content = hashlib.sha256("\n".join(self.digests()).encode()).hexdigest()
         return hashlib.sha256(f"{content} {self.transform}".encode()).hexdigest()
@@ -101,7 +101,7 @@ class ImageFiles:
         """SHA-256 of the bytes of every file, in order; reads every file once.
 
         Raises:
-            ValueError: If a file is empty or a picture that is cut off.
+            ValueError: If a file is no picture, or one that is cut off.
         """
         if not self._digests:
             with ThreadPoolExecutor(8) as pool:
@@ -113,9 +113,9 @@ class ImageFiles:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file that is a whole picture; only files that look cut off are decoded to make sure."""
+    """SHA-256 of a file that is a whole picture; JPEG and PNG that end as they should are not decoded for that."""
     content = path.read_bytes()
-    whole = bool(content)
+    whole = False
     if content[:2] == b"\xff\xd8":  # JPEG: the marker FF D9 ends it, after the last scan, which starts with FF DA
         whole = content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
     elif content[:8] == b"\x89PNG\r\n\x1a\n":
@@ -132,6 +132,19 @@ def _decoded(path: Path) -> Any:
             image.load()
     except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
         raise ValueError(f"paths must be readable images, got {path}: {error}; replace or remove the file") from error
+    return _eight_bits(image, path)
+
+
+def _eight_bits(image: Any, path: Path) -> Any:
+    """A grey picture of 16 bits scaled to 8; Pillow's own conversion would clip it to white. Others stay."""
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))  # no more in them
+    if sixteen:
+        return _pillow().fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            f"paths must be images of 8 or 16 bits, got {path} of mode {image.mode}, whose range is not known; "
+            "save it with 8 bits"
+        )
     return image
 
 

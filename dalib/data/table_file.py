@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def table_file(
     Args:
         path: The file. CSV: text in UTF-8, commas, a first line with the names of the columns. Parquet: read by pandas.
         domain: Name of the column with the domain of every row.
-        label: Name of the column with the class of every row, whole numbers or texts.
+        label: Name of the column with the class of every row, whole numbers or texts. Numbers written with leading zeros
+            are texts, and keep them.
         classes: Names of the classes; a domain may then lack some. Default: the values in the column, sorted, which
             must be the same in every domain.
         name: Name of the set. Default: the file's name without its ending.
@@ -38,7 +40,8 @@ def table_file(
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If the file is of Parquet and pandas, or what it needs for that, is not installed.
-        ValueError: If the file cannot be read, a column is missing, or a cell is no finite number.
+        ValueError: If the file cannot be read, a column is missing, a cell is no finite number, or two labels are one
+            number, such as 1 and 01; the line is named, or the row of Parquet.
 
     Example:
         >>> import tempfile
@@ -57,16 +60,16 @@ def table_file(
     endings = {".csv": _csv, ".parquet": _parquet}
     if path.suffix.lower() not in endings:
         raise ValueError(f"path must end in .csv or .parquet, got {path}; read .npz and .mat files with feature_file")
-    columns = endings[path.suffix.lower()](path)
+    columns, places = endings[path.suffix.lower()](path)
     for wanted, argument in ((domain, "domain"), (label, "label")):
         if wanted not in columns:
             raise ValueError(f"{path} must have a column {wanted!r}, got {_some(columns)}; name it with {argument}=")
     features = [column for column in columns if column not in (domain, label)]
     if not features:
         raise ValueError(f"{path} must have columns of numbers beside {domain!r} and {label!r}, got none")
-    names = _texts(columns[domain], domain, path)
-    x = np.column_stack([_numbers(columns[column], column, path) for column in features])
-    y = _labels(columns[label], label, path)
+    names = _texts(columns[domain], domain, path, places)
+    x = np.column_stack([_numbers(columns[column], column, path, places) for column in features])
+    y = _labels(columns[label], label, path, places)
     domains = {str(key): (x[names == key], y[names == key]) for key in dict.fromkeys(names.tolist())}
     try:
         as_names = y.astype(str) if classes is not None else y
@@ -77,12 +80,23 @@ def table_file(
     return DomainSet(read.name, read.domains, f"features from {path.name}")
 
 
-def _csv(path: Path) -> dict[str, NDArray[Any]]:
+@dataclass(frozen=True)
+class _Places:
+    """Where the rows stand in the file."""
+
+    word: str
+    numbers: Sequence[int]
+
+    def first(self, where: NDArray[np.bool_]) -> str:
+        return f"{self.word} {self.numbers[int(np.flatnonzero(where)[0])]}"
+
+
+def _csv(path: Path) -> tuple[dict[str, NDArray[Any]], _Places]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)
             names = next(lines, [])
-            rows = []
+            rows, numbers = [], []
             for row in lines:
                 if row and len(row) != len(names):
                     raise ValueError(
@@ -91,6 +105,7 @@ def _csv(path: Path) -> dict[str, NDArray[Any]]:
                     )
                 if row:
                     rows.append(row)
+                    numbers.append(lines.line_num)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be text in UTF-8, got byte 0x{error.object[error.start]:02x}") from error
     except csv.Error as error:
@@ -99,10 +114,10 @@ def _csv(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(f"{path} must name every column once in its first line, got {_some(names)}")
     if not rows:
         raise ValueError(f"{path} must have a first line with the names of the columns, and rows below it, got none")
-    return dict(zip(names, np.array(rows, dtype=str).T, strict=True))
+    return dict(zip(names, np.array(rows, dtype=str).T, strict=True)), _Places("line", numbers)
 
 
-def _parquet(path: Path) -> dict[str, NDArray[Any]]:
+def _parquet(path: Path) -> tuple[dict[str, NDArray[Any]], _Places]:
     try:
         import pandas
     except ImportError as error:
@@ -115,14 +130,15 @@ def _parquet(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(f"{path} must be a readable file of Parquet: {error}") from error
     if not len(frame):
         raise ValueError(f"{path} must have rows, got none")
-    return {str(column): frame[column].to_numpy() for column in frame.columns}
+    columns = {str(column): frame[column].to_numpy() for column in frame.columns}
+    return columns, _Places("row", range(1, len(frame) + 1))
 
 
-def _texts(column: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
+def _texts(column: NDArray[Any], name: str, path: Path, places: _Places) -> NDArray[Any]:
     texts = np.array([str(cell) if _given(cell) else "" for cell in column.tolist()])
     if (texts == "").any():
         raise ValueError(
-            f"column {name!r} of {path} must have a value in every row, got none in row {_first(texts == '')}"
+            f"column {name!r} of {path} must have a value in every row, got none in {places.first(texts == '')}"
         )
     return texts
 
@@ -132,29 +148,52 @@ def _given(cell: object) -> bool:
     return cell is not None and cell == cell
 
 
-def _labels(column: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
-    """Whole numbers if all cells are, as numbers, so that 10 comes after 9; else texts."""
-    texts = _texts(column, name, path)
-    if all(text.removeprefix("-").isdecimal() for text in texts.tolist()):
-        return texts.astype(np.int64)
+def _labels(column: NDArray[Any], name: str, path: Path, places: _Places) -> NDArray[Any]:
+    """Whole numbers if all cells are, as numbers, so that 10 comes after 9; else texts, those with leading zeros too."""
+    texts = _texts(column, name, path, places)
+    different = dict.fromkeys(texts.tolist())
+    if all(text.removeprefix("-").isdecimal() for text in different):
+        ways: dict[str, str] = {}
+        for text in different:
+            other = ways.setdefault(_shortest(text), text)
+            if other != text:
+                raise ValueError(
+                    f"column {name!r} of {path} must write a number in one way, got {other!r}, and {text!r} in "
+                    f"{places.first(texts == text)}"
+                )
+        if all(text == short and len(text) <= 18 for short, text in ways.items()):  # 18 digits fit into 64 bits
+            return texts.astype(np.int64)
     if column.dtype.kind == "f":
         raise ValueError(f"column {name!r} of {path} must hold whole numbers or texts, got numbers with fractions")
     return texts
 
 
-def _numbers(column: NDArray[Any], name: str, path: Path) -> NDArray[np.float64]:
+def _shortest(text: str) -> str:
+    """A whole number without leading zeros."""
+    digits = text.removeprefix("-").lstrip("0")
+    return f"{'-' * text.startswith('-')}{digits}" if digits else "0"
+
+
+def _numbers(column: NDArray[Any], name: str, path: Path, places: _Places) -> NDArray[np.float64]:
     try:
         values = np.asarray(column).astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"column {name!r} of {path} must hold numbers: {error}") from error
+        bad = np.array([not _is_number(cell) for cell in column.tolist()])
+        got = f"{column[bad][0]!s:.40}" if bad.any() else str(error)
+        place = f" in {places.first(bad)}" if bad.any() else ""
+        raise ValueError(f"column {name!r} of {path} must hold numbers, got {got!r}{place}") from error
     bad = ~np.isfinite(values)
     if bad.any():
-        raise ValueError(f"column {name!r} of {path} must be finite, got {column[bad][0]} in row {_first(bad)}")
+        raise ValueError(f"column {name!r} of {path} must be finite, got {column[bad][0]} in {places.first(bad)}")
     return values
 
 
-def _first(where: NDArray[np.bool_]) -> int:
-    return int(np.flatnonzero(where)[0]) + 1
+def _is_number(cell: object) -> bool:
+    try:
+        np.asarray(cell).astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _some(names: Any) -> str:

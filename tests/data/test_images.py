@@ -141,6 +141,25 @@ def test_broken_images_are_named(folder):
             files.load(np.array([number]))
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
+def test_grey_pictures_of_sixteen_bits_are_scaled_to_eight(tmp_path, name):
+    grey = np.array([[0, 257], [257 * 200, 65535]], np.uint16)
+    if name == "a.pgm":
+        (tmp_path / name).write_bytes(b"P5 2 2 65535\n" + grey.astype(">u2").tobytes())
+    else:
+        PIL.fromarray(grey).save(tmp_path / name)
+    read = ImageFiles([name], transform=ImageTransform(resize=2, crop=2, **RAW), root=tmp_path).load(np.array([0]))
+    assert read[0].round().tolist() == [[[0, 1], [200, 255]]] * 3
+
+
+@pytest.mark.parametrize(("kind", "mode"), [(np.int32, "I"), (np.float32, "F")])
+def test_pictures_whose_range_is_not_known_are_refused(tmp_path, kind, mode):
+    PIL.fromarray(np.full((4, 4), 1000, kind)).save(tmp_path / "a.tif")
+    files = ImageFiles(["a.tif"], root=tmp_path)
+    with pytest.raises(ValueError, match=rf"of 8 or 16 bits, got .*a\.tif of mode {mode}, whose range is not known"):
+        files.load(np.array([0]))
+
+
 def test_errors_of_image_files(folder):
     with pytest.raises(FileNotFoundError, match=r"got 2 of 3 that do not, such as .*7\.png"):
         ImageFiles(["0.png", "7.png", "8.png"], root=folder)

@@ -1,6 +1,7 @@
 """Readers of one's own data: tables, MATLAB files, data sets of torch; duplicates; files that are cut off."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from dalib.data import (
 )
 
 PIL = pytest.importorskip("PIL.Image", reason="needs Pillow")
+features = pytest.importorskip("PIL.features", reason="needs Pillow")
 X = np.eye(2)
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -40,6 +42,11 @@ def test_a_table_of_text_and_one_of_numbers(tmp_path):
     assert read.domains["shop, old"].labels.tolist() == [1, 0]
     numbered = "domain,label,x\n" + "".join(f"{d},{k},{k}\n" for d in "ab" for k in (10, 9, -1))
     assert table_file(write(tmp_path / "b.CSV", numbered)).classes == ("-1", "9", "10")
+    padded = "domain,label,x\n" + "".join(f"{d},{k:03},{k}\n" for d in "ab" for k in (10, 9, 1))
+    assert table_file(write(tmp_path / "c.csv", padded)).classes == ("001", "009", "010")
+    assert table_file(tmp_path / "c.csv", classes=["010", "009", "001"]).domains["a"].labels.tolist() == [0, 1, 2]
+    long = "99999999999999999999"
+    assert table_file(write(tmp_path / "d.csv", f"domain,label,x\na,{long},1\na,3,2\n")).classes == ("3", long)
     named = table_file(tmp_path / "b.CSV", classes=["9", "10", "-1", "7"])
     assert named.domains["a"].labels.tolist() == [1, 0, 2]
 
@@ -54,10 +61,13 @@ def test_a_table_of_text_and_one_of_numbers(tmp_path):
         ("place,label,x\na,0,1\n", {}, "must have a column 'domain', got 'place', 'label', 'x'; name it with domain="),
         ("domain,kind,x\na,0,1\n", {}, "must have a column 'label', .* name it with label="),
         ("domain,label\na,0\n", {}, "columns of numbers beside"),
-        ("domain,label,x\na,0,one\n", {}, "column 'x' of .* must hold numbers: .*'one'"),
-        ("domain,label,x\na,0,1\na,1,nan\n", {}, "column 'x' of .* must be finite, got nan in row 2"),
-        ("domain,label,x\na,0,\n", {}, "column 'x' of .* must hold numbers"),
-        ("domain,label,x\na,,1\n", {}, "column 'label' of .* a value in every row, got none in row 1"),
+        ("domain,label,x\na,0,one\n", {}, "column 'x' of .* must hold numbers, got 'one' in line 2"),
+        ("domain,label,x\n\na,0,1\n\na,0,1\n\na,0,one\n", {}, "must hold numbers, got 'one' in line 7"),
+        ("domain,label,x\n\na,0,1\n\na,0,inf\n", {}, "must be finite, got inf in line 5"),
+        ("domain,label,x\na,0,1\na,1,nan\n", {}, "column 'x' of .* must be finite, got nan in line 3"),
+        ("domain,label,x\na,0,\n", {}, "column 'x' of .* must hold numbers, got '' in line 2"),
+        ("domain,label,x\na,,1\n", {}, "column 'label' of .* a value in every row, got none in line 2"),
+        ("domain,label,x\na,1,1\na,2,1\na,01,1\n", {}, "must write a number in one way, got '1', and '01' in line 4"),
         (",label,x\na,0,1\n", {"domain": "place"}, "must have a column 'place'"),
         ("domain,label,x\na,0,1\nb,1,1\n", {}, "not usable: .*a lacks 1; b lacks 0; name all classes"),
         ("domain,label,x\na,u,1\n", {"classes": ["v"]}, "not usable: labels of domain 'a' must be among the classes"),
@@ -167,11 +177,11 @@ class Words:
 
 
 def test_data_sets_are_read_when_asked_for():
-    shop, desk = Words(["pen", "mug", "pen"]), Words([0, 1, 0], targets=["mug", "pen", "pen"])
+    shop, desk = Words(["pen", "mug", "pen"]), Words(["mug", "?", "?"], targets=["mug", "pen", "pen"])
     read = datasets({"shop": shop, "desk": desk})
     assert read.classes == ("mug", "pen")
     assert [domain.labels.tolist() for domain in read.domains.values()] == [[1, 0, 1], [0, 1, 1]]
-    assert desk.reads == 2  # the labels came from targets
+    assert desk.reads == 3  # the first item alone: the labels came from targets
     assert read.domains["desk"].inputs.load(np.array([2, 0]))[:, 1, 1].tolist() == [2, 0]
     assert read.domains["shop"].inputs.fingerprint() == read.domains["desk"].inputs.fingerprint()
     batches = row_batches(read.domains["shop"].inputs, labels=read.domains["shop"].labels, batch_size=3)
@@ -186,6 +196,21 @@ def test_data_sets_and_arrays_are_the_same_set():
     for name in given:
         assert torch.equal(lazy.domains[name].inputs.load(torch.arange(5)), ready.domains[name].inputs.tensor)
         assert lazy.domains[name].labels.tolist() == ready.domains[name].labels.tolist()
+
+
+def test_labels_are_those_of_the_items_where_targets_are_others():
+    shop = Words([1, 0], targets=[7, 3])
+    assert datasets({"shop": shop}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [1, 0]
+    turned = Words([0, 1], targets=[0, 0])
+    for name, value in [("target_transform", abs), ("transforms", SimpleNamespace(target_transform=abs))]:
+        turned.target_transform = turned.transforms = None
+        assert datasets({"shop": turned}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [0, 0]
+        setattr(turned, name, value)
+        assert datasets({"shop": turned}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [0, 1]
+    turned.transforms = SimpleNamespace(target_transform=None)  # torchvision's, of the input alone
+    assert datasets({"shop": turned}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [0, 0]
+    one_hot = Words([0, 1], targets=torch.eye(2))
+    assert datasets({"shop": one_hot}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [0, 1]
 
 
 class Noise(Words):
@@ -211,6 +236,12 @@ class Holes(Words):
         ({"a": []}, ValueError, r"domains\['a'\] must have at least one item"),
         ({"a": [1, 2]}, TypeError, r"items of domain 'a' must be pairs \(input, label\), got int at 0"),
         ({"a": [(X, 0.5)]}, TypeError, "labels of domain 'a' must be integers or strings"),
+        (
+            {"a": [(X, 0), (X, torch.eye(3)[0])]},
+            ValueError,
+            r"labels of domain 'a' must be one integer or string an item, got shape \(3,\) at position 1; take the argmax",
+        ),
+        ({"a": [(X, [0, 1])]}, ValueError, r"an item, got \[0, 1\] at position 0"),
         ({"a": [("picture", 0)]}, TypeError, "with a tensor or array as input, got str at position 0"),
         ({"a": Noise([0, 1])}, ValueError, "must be the same at every read"),
         ({"a": [(X, 0)], "b": [(X, 1)]}, ValueError, "a lacks 1; b lacks 0"),
@@ -276,6 +307,35 @@ def test_a_picture_that_is_cut_off_is_named_before_it_is_needed(tmp_path, ending
             ImageFiles([path]).fingerprint()
         with pytest.raises(ValueError, match=rf"paths must be readable images, got .*a\.{ending}"):
             ImageFiles([path]).load(np.array([0]))
+
+
+@pytest.mark.parametrize("ending", ["bmp", "gif", "ppm", "tif", "webp"])
+def test_a_picture_of_another_format_that_is_cut_off_is_named_before_it_is_needed(tmp_path, ending):
+    if ending == "webp" and not features.check("webp"):
+        pytest.skip("this Pillow was built without WebP")
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    path = tmp_path / f"a.{ending}"
+    PIL.fromarray(noise).save(path)
+    assert ImageFiles([path]).fingerprint()
+    content = path.read_bytes()
+    for broken in (content[: len(content) // 2], b"<!DOCTYPE html><title>404</title>"):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=rf"paths must be readable images, got .*a\.{ending}"):
+            ImageFiles([path]).fingerprint()
+
+
+def test_a_page_named_as_a_picture_is_named_before_it_is_needed(tmp_path):
+    path = write(tmp_path / "a.jpg", "<!DOCTYPE html><title>404</title>")
+    with pytest.raises(ValueError, match=r"paths must be readable images, got .*a\.jpg"):
+        ImageFiles([path]).fingerprint()
+
+
+def test_whole_jpeg_and_png_are_not_decoded_for_their_fingerprint(tmp_path, monkeypatch):
+    paths = [tmp_path / "a.jpg", tmp_path / "a.png"]
+    for path in paths:
+        PIL.new("RGB", (4, 4)).save(path)
+    monkeypatch.setattr(PIL, "open", None)
+    assert ImageFiles(paths).fingerprint()
 
 
 def test_a_list_in_another_encoding_is_named(tmp_path):

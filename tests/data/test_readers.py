@@ -1,6 +1,8 @@
 """The readers of arrays, feature files, image folders and image lists, and weights for a data set."""
 
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,15 @@ def test_arrays_with_classes_read_integers_as_positions():
         ({"a": (X * 1e60, [0, 1])}, {}, ValueError, "finite in float32"),
         ({"a": (np.array([["x"]]), [0])}, {}, TypeError, "inputs of domain 'a' must be numbers"),
         ({"a": (X * 1j, [0, 1])}, {}, TypeError, "numbers, got dtype complex128"),
+        (
+            {"a": (torch.eye(2).to_sparse(), [0, 1])},
+            {},
+            TypeError,
+            "inputs .* dense tensor, got a layout torch.sparse_coo",
+        ),
+        ({"a": (X, torch.tensor([0, 1]).to_sparse())}, {}, TypeError, "labels of domain 'a' must be a dense tensor"),
+        ({"a": (np.ma.masked_equal(X, 0), [0, 1])}, {}, ValueError, "inputs .* must have no masked entries, got 2"),
+        ({"a": (X, np.ma.masked_equal([0, 1], 0))}, {}, ValueError, "labels .* must have no masked entries, got 1"),
         ({"a": (np.zeros(2), [0, 1])}, {}, ValueError, r"shape \(rows, \.\.\.\)"),
         ({"a": (X, ["u", "v"]), "b": (X, [0, 1])}, {}, TypeError, "of one kind in all domains"),
         ({"a": (X, ["u", "v"]), "b": (X, ["u", "w"])}, {}, ValueError, "a lacks w; b lacks v; name all classes"),
@@ -130,6 +141,25 @@ def test_files_that_are_no_archives(tmp_path):
     (tmp_path / "set.npz").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="no such archive"):
         feature_file(tmp_path / "set.npz")
+
+
+def test_damaged_flags_and_sizes_of_a_feature_file_name_it(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez(path, **GOOD)
+    content = path.read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    for place, value in [(8, 1), (8, 32), (10, 77), (6, 0xFF)]:  # encrypted, patched, unknown compression and version
+        broken = bytearray(content)
+        broken[directory + place] = value
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"set\.npz, broken at key "):
+            feature_file(path)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**15, 10)})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("shop_x.npy", header.getvalue())
+    with pytest.raises(ValueError, match=r"set\.npz must fit into memory, which key 'shop_x' does not"):
+        feature_file(path)
 
 
 # --- image folders ----------------------------------------------------------------------------------------------------
@@ -235,6 +265,8 @@ def test_errors_of_an_image_list(tmp_path):
         ("mug/0.png mug", ValueError, "line 1 must be 'path label'"),
         ("mug/0.png", ValueError, "line 1 must be 'path label'"),
         ("mug/0.png -1", ValueError, "line 1 must be 'path label'"),
+        ("mug/0.png 30000000", ValueError, "l.txt, line 1 must have the index .* below 100000, got 30000000"),
+        ("mug/0.png " + "9" * 5000, ValueError, r"l.txt, line 1 must have the index of a class .* got 9{20}\.\.\."),
         ("mug/7.png 0", FileNotFoundError, r"1 of the images .* such as mug/7.png \(line 1\)"),
         ("", ValueError, "at least one image"),
     ]:
