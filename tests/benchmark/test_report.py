@@ -137,6 +137,27 @@ def test_features_before_and_after(tmp_path):
     assert features_figure({}) is None
 
 
+@pytest.mark.parametrize("embedding", ["tsne", "pca"])
+@pytest.mark.parametrize(
+    ("source", "target", "note"),
+    [
+        (np.zeros((8, 3)), np.zeros((4, 3)), "all rows are equal"),
+        (np.array([[0.0, 1.0], [np.nan, 2.0], [2.0, 3.0]]), np.eye(4)[:, :2], "1 of 7 rows are not finite"),
+        (np.array([[0.0, 1.0]]), np.array([[2.0, 3.0]]), "only 2 rows"),
+        (np.arange(8.0)[:, None], np.arange(4.0)[:, None], "features of one dimension"),
+    ],
+)
+def test_features_that_cannot_be_embedded_are_drawn_as_they_are(embedding, source, target, note):
+    labels = np.arange(len(target)) % 2
+    features = {"source": source, "target": target, "target_labels": labels, "classes": np.array(["mug", "pen"])}
+    figure = features_figure({"dann": (made_record(), features)}, embedding)
+    figure.draw_without_rendering()
+    assert (note if embedding == "pca" else f"{note}: no t-SNE") in words(figure)
+    drawn = np.concatenate([points.get_offsets() for points in figure.axes[0].collections])
+    assert len(drawn) == len(source) + len(target)
+    assert np.array_equal(drawn[:, 0], np.concatenate([source, target])[:, 0], equal_nan=True)
+
+
 def test_confusions_are_counted_and_named(tmp_path):
     assert confusion_counts(np.array([0, 0, 2]), np.array([0, 2, 2]), 3).tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 1]]
     runs = some_runs()
