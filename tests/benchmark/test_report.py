@@ -1,6 +1,7 @@
 """Pictures and the page: what they show of records made by hand, in words that a reader can find."""
 
 import base64
+import dataclasses
 import html.parser
 import re
 
@@ -274,6 +275,17 @@ def test_a_folder_with_several_kinds_has_a_chapter_for_each(tmp_path):
     assert "oracle&#x27;s HOS minus" in text
     check_pair(found, tmp_path, "A-W")  # stored of one kind alone
     assert [len(stored_runs(group, tmp_path, "A-W")) for group in found] == [1, 0]
+
+
+def test_dollars_in_names_are_dollars(tmp_path):
+    runs = [made_record("my $x^", "A-W"), made_record("source_only", mode="source")]
+    for run in runs:
+        run.data.update(kind="closed")
+        store(tmp_path, run, classes=("$5", "a $^ b$"))
+    report([dataclasses.replace(run, dataset="$\\frac$") for run in runs], tmp_path, embedding="pca")
+    assert "$5" in (tmp_path / "report" / "confusion.svg").read_text()
+    assert "a $^ b$" in (tmp_path / "report" / "features.svg").read_text()
+    assert "$\\frac$" in (tmp_path / "report" / "accuracy.svg").read_text()
 
 
 def test_wrong_calls(tmp_path, monkeypatch):
