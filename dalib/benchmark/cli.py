@@ -31,6 +31,7 @@ from dalib.benchmark.kinds import CLOSED, KINDS
 from dalib.benchmark.listing import listing
 from dalib.benchmark.open_scenarios import published_scenarios
 from dalib.benchmark.parts import PARTS
+from dalib.benchmark.pictured import damaged_features
 from dalib.benchmark.pictures.features import EMBEDDINGS
 from dalib.benchmark.progress import duration, shown_progress
 from dalib.benchmark.protocol import Protocol
@@ -289,9 +290,11 @@ def _report(options: argparse.Namespace) -> None:
     _draw(runs, Path(options.folder), pair=options.pair, embedding=options.embedding, damaged=damaged)
 
 
-def _draw(runs: Sequence[Run], folder: Path, **options: Any) -> None:
+def _draw(runs: Sequence[Run], folder: Path, *, damaged: Sequence[str] = (), **options: Any) -> None:
+    unread = damaged_features(folder, [run.stem for run in runs])
+    _warn(unread)
     try:
-        *pictures, page = report(runs, folder, **options)
+        *pictures, page = report(runs, folder, damaged=[*damaged, *unread], **options)
     except ImportError as error:
         print(f"note: {error}", file=sys.stderr)
         return

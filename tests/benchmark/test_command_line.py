@@ -9,6 +9,7 @@ import pytest
 from dalib.benchmark import Run, load_runs, progress, report
 from dalib.benchmark.cli import main
 from dalib.benchmark.engine import Progress
+from dalib.benchmark.pictured import load_features
 from dalib.benchmark.sets import SETS
 
 
@@ -93,6 +94,39 @@ def test_damaged_records_are_named_and_left_out(features, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "other.json must be the record of a run" in captured.err
     assert "source_only" in captured.out
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_record_nested_too_deeply_is_named(features, tmp_path, capsys):
+    run(features, tmp_path)
+    (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    capsys.readouterr()
+    assert main(["table", str(tmp_path)]) == 0
+    assert "deep.json must be the record of a run, got a file that cannot be read" in capsys.readouterr().err
+
+
+def test_damaged_features_are_named_and_left_out(features, tmp_path, capsys, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "dalib.benchmark.cli.report", lambda runs, folder, **options: told.extend(options["damaged"]) or [folder]
+    )
+    run(features, tmp_path)
+    told.clear()
+    first, second, third, *_ = sorted((tmp_path / "features").iterdir())
+    content = second.read_bytes()
+    first.write_bytes(b"")
+    second.write_bytes(content[:80] + bytes(range(40)) + content[120:])
+    np.savez(third, source=np.zeros(3))
+    capsys.readouterr()
+    assert main(["report", str(tmp_path)]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert notes == [f"note: {sentence}" for sentence in told]
+    for path, sentence in zip((first, second, third), sorted(told), strict=True):
+        assert sentence.startswith(f"{path} must be the features of a run, got a file ")
+    found, _ = load_runs(tmp_path)
+    assert {run.stem: load_features(tmp_path, run.stem) is None for run in found} == {
+        run.stem: tmp_path / "features" / f"{run.stem}.npz" in (first, second, third) for run in found
+    }
 
 
 def test_list_names_everything(capsys):

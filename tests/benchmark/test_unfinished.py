@@ -18,6 +18,7 @@ import torch
 
 from dalib.benchmark import Checkpoint, Protocol, benchmark, scenarios, target_supervised, trained, unfinished
 from dalib.benchmark.cli import main
+from dalib.benchmark.record import write_whole
 from dalib.benchmark.unfinished import Progressed, Unfinished
 from dalib.data import arrays
 from dalib.methods import source_only
@@ -257,6 +258,16 @@ def test_a_disk_that_fills_up_while_a_state_is_written_leaves_the_one_before(pai
     assert STARTED == [(None, 5), (None, 10), (5, 10), (5, 15), (5, 20)]
     assert run.checkpoints == whole.checkpoints
     assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*accuracy\.png'"):
+        write_whole(tmp_path / "accuracy.png", b"content")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", [".json", ".npz"])
