@@ -1,7 +1,12 @@
 """The command line: what it prints, where it writes, and one sentence for every error."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,6 +237,45 @@ def test_interruption_says_how_to_go_on(features, tmp_path, capsys, monkeypatch)
     monkeypatch.undo()
     assert run(features, tmp_path) == 0
     assert "[2/4] 2 runs are finished already" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs the processes in /proc")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_sigterm_stops_the_workers_and_says_how_to_go_on(jobs, features, tmp_path):
+    command = ["run", "features", "--root", features, "--methods", "source_only,dan", "--steps", "100000"]
+    command += ["--checkpoints", "100", "--jobs", jobs, "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dalib", *command], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        wait_until(lambda: (tmp_path / ".unfinished").is_dir())  # the workers are at work
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert f"no runs are finished in {tmp_path}" in said or f"of 12 runs are finished in {tmp_path}" in said
+        assert said.endswith("dalib: interrupted\n")
+        wait_until(lambda: not session(process.pid), seconds=20)
+    finally:
+        for left in session(process.pid):
+            os.kill(left, signal.SIGKILL)
+
+
+def wait_until(true, seconds=120):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def session(leader):
+    """The processes that one has started, and itself, but for those that have ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, number, *_ = path.read_text().rpartition(")")[2].split()
+            if int(number) == leader and state != "Z":
+                found.append(int(path.parent.name))
+    return found
 
 
 def test_python_m_dalib_and_the_installed_command_are_the_same():
