@@ -93,6 +93,32 @@ def test_regret_shows_the_numbers_of_the_table():
     assert {"6.7", "0.8"} <= set(shown)
 
 
+def test_the_numbers_of_regret_stand_right_of_the_worst_run():
+    losses = regret_figure(group_of(some_runs())).axes[0]
+    dots = next(line for line in losses.get_lines() if line.get_label() == "worst run")
+    numbers = {text.xy[1]: text for text in losses.texts}
+    for dot, place in zip(*dots.get_data(), strict=True):
+        assert numbers[place].xy[0] >= dot
+        assert numbers[place].xyann[0] > dots.get_markersize() / 2
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "ends"),
+    [((0.80, 0.82), (76, 86)), ((0.98, 0.99), (90, 100)), ((0.01, 0.02), (0, 10)), ((0.3, 0.9), (30, 90))],
+)
+def test_the_shades_of_the_heat_map_span_ten_points_at_least(accuracies, ends):
+    runs = [made_record(name, "A-W", 0, [a] * 3) for name, a in zip(("dan", "dann"), accuracies, strict=True)]
+    (image,) = accuracy_figure(group_of(runs)).axes[0].images
+    assert image.get_clim() == pytest.approx(ends)
+
+
+@pytest.mark.parametrize("compared", [[], ["control"], ["source_only", "control"]])
+def test_the_legend_of_distances_names_what_is_there(compared):
+    figure = distance_figure(group_of([made_record(name) for name in ("dann", "dan", *compared)]))
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == ["joint forward", *([" and ".join(compared)] if compared else [])]
+
+
 def test_distance_against_accuracy_names_every_method():
     figure = distance_figure(group_of(some_runs()))
     shown = words(figure)
