@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +34,7 @@ from dalib.benchmark.kinds import CLOSED, KINDS
 from dalib.benchmark.listing import listing
 from dalib.benchmark.open_scenarios import published_scenarios
 from dalib.benchmark.parts import PARTS
+from dalib.benchmark.pictured import damaged_features
 from dalib.benchmark.pictures.features import EMBEDDINGS
 from dalib.benchmark.progress import duration, shown_progress
 from dalib.benchmark.protocol import Protocol
@@ -64,9 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Default: those of the process.
 
     Returns:
-        The exit status: 0; 2 for an error of the user, told in one sentence on stderr; 130 after Ctrl-C.
+        The exit status: 0; 2 for an error of the user, told in one sentence on stderr; 130 after Ctrl-C, 143 after
+        SIGTERM.
     """
     options = _parser().parse_args(arguments)
+    with _terminated_as_interrupted():
+        return _status(options)
+
+
+def _status(options: argparse.Namespace) -> int:
     command: Callable[[argparse.Namespace], None] = options.command
     try:
         if torchrun_processes() > 1 and command is not _run:
@@ -84,10 +94,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2  # a wrong option, which rank 0 tells
         print(f"dalib: error: {' '.join(str(error).split()) or type(error).__name__}{where}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("dalib: interrupted", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, _Terminated) else 130
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM stop the workers as Ctrl-C does; torchrun ends its processes itself, which may wait in a call."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or torchrun_processes() > 1 or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(number: int, frame: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the stopping
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -289,9 +322,11 @@ def _report(options: argparse.Namespace) -> None:
     _draw(runs, Path(options.folder), pair=options.pair, embedding=options.embedding, damaged=damaged)
 
 
-def _draw(runs: Sequence[Run], folder: Path, **options: Any) -> None:
+def _draw(runs: Sequence[Run], folder: Path, *, damaged: Sequence[str] = (), **options: Any) -> None:
+    unread = damaged_features(folder, [run.stem for run in runs])
+    _warn(unread)
     try:
-        *pictures, page = report(runs, folder, **options)
+        *pictures, page = report(runs, folder, damaged=[*damaged, *unread], **options)
     except ImportError as error:
         print(f"note: {error}", file=sys.stderr)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from dalib.benchmark.scores import SCORES, Score
 from dalib.benchmark.target_supervised import TargetSupervised, check_no_unknown
 
 _MOST_SEEDS = 10_000
+_ONE_RUN = threading.RLock()
+"""Held by a run: random numbers and the number of threads are the process's, so runs in threads would mix them."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def benchmark(
         scenarios: Source-target pairs; see :func:`scenarios`.
         seeds: The seeds, or their number: ``3`` is ``(0, 1, 2)``.
         out: Folder of the records, made if it is missing. Default: records stay in memory.
-        jobs: Number of processes.
+        jobs: Number of processes, from joblib's backend: ``"loky"``, its own, or ``"dask"``. Threads are refused, since
+            random numbers belong to a process.
         holdout: Share of source rows kept out of training for validators. Default 0, the field's standard protocol.
         target_test: Share of target rows that no method sees and accuracy is measured on. Default 0, the field's standard
             protocol: it is measured on the rows that are seen without labels.
@@ -143,6 +147,8 @@ def _prepared(
     numbers = _numbers(seeds)
     _check(methods, scenarios)
     _checks.at_least(jobs, 1, "jobs")
+    if jobs > 1:
+        _check_backend(jobs)
     check_share(shares[0], "holdout")
     check_share(shares[1], "target_test")
     for scenario in scenarios:
@@ -197,6 +203,23 @@ def _check(methods: Mapping[str, Method | TargetSupervised], scenarios: Sequence
         raise ValueError(f"scenarios must have different names, got {', '.join(names)}")
 
 
+def _check_backend(jobs: int) -> None:
+    """Raise a ValueError unless the backend of joblib that is chosen has processes, and gives results as they come."""
+    from joblib.parallel import get_active_backend
+
+    chosen, _ = get_active_backend()
+    name = type(chosen).__name__.removesuffix("Backend").lower()
+    if name == "sequential":  # one run after another
+        return
+    if getattr(chosen, "supports_sharedmem", False):
+        reason = "of processes: threads share their random numbers"
+    elif not getattr(chosen, "supports_return_generator", False):
+        reason = "that gives results as they come"
+    else:
+        return
+    raise ValueError(f"jobs must be 1, or joblib's backend one {reason}, got {jobs} and {name}; use loky or dask")
+
+
 def _writable(out: str | os.PathLike[str]) -> Path:
     if not os.fspath(out):
         raise ValueError("out must be the name of a folder, got an empty one")
@@ -225,10 +248,15 @@ def _executed(jobs: Sequence[tuple[int, _Job]], processes: int) -> Iterator[tupl
 
 def _execute(numbered: tuple[int, _Job]) -> tuple[int, Run | str]:
     position, job = numbered
+    with _ONE_RUN:  # workers of Dask may be threads
+        return position, _alone(job)
+
+
+def _alone(job: _Job) -> Run | str:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return position, run(
+        return run(
             job.method,
             job.name,
             job.scenario,
@@ -241,7 +269,7 @@ def _execute(numbered: tuple[int, _Job]) -> tuple[int, Run | str]:
             key=job.key,
         )
     except FloatingPointError as error:
-        return position, f"{job.label}: {error}"
+        return f"{job.label}: {error}"
     except Exception as error:
         error.add_note(f"in the run of {job.label}")
         raise

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +78,8 @@ def extract_features(
         The path of the file.
 
     Raises:
-        ValueError: If ``out`` does not end in ``.npz``, holds features of something else, or a number is out of range.
+        ValueError: If ``out`` does not end in ``.npz``, holds features of something else or cannot be read, or a number
+            is out of range.
         TypeError: If the backbone's output is not one that can be pooled.
 
     Example:
@@ -125,11 +128,22 @@ def extract_features(
 
 
 def _made_of(path: Path) -> str | None:
-    """Key of what the features in a file were made of; ``None`` if it does not say."""
+    """Key of what the features in a file were made of; ``None`` if it does not say.
+
+    Raises:
+        ValueError: If the file is damaged anywhere.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise ValueError(f"out holds a file that cannot be read, {str(path)!r} ({error}); remove it") from None
+    if damaged is not None:
+        raise ValueError(f"out holds a file that cannot be read, {str(path)!r} ({damaged} is damaged); remove it")
     try:
         with np.load(path, allow_pickle=False) as file:
             return identity.key(json.loads(str(file["about"])))
-    except (OSError, ValueError, KeyError):
+    except (ValueError, KeyError):
         return None
 
 
@@ -174,22 +188,31 @@ def _prepared(inputs: Inputs, backbone: Backbone) -> Inputs:
 def _features(
     network: _Network, inputs: Inputs, folder: Path, batch_size: int, workers: int, shown: _Shown
 ) -> Iterator[NDArray[np.float32]]:
-    """The features of a domain in order, part by part; parts that are there already are read."""
+    """The features of a domain in order, part by part; whole parts that are there already are read."""
     parts = {first: folder / f"{first:08}.npy" for first in range(0, len(inputs), _PART)}
     batches = {first: _batches(first, min(first + _PART, len(inputs)), batch_size) for first in parts}
-    left = [batch for first, file in parts.items() if not file.is_file() for batch in batches[first]]
+    there = {first: _part(file, min(_PART, len(inputs) - first)) for first, file in parts.items()}
+    left = [batch for first, part in there.items() if part is None for batch in batches[first]]
     loaded = iter(DataLoader(_Batches(inputs, left), batch_size=None, num_workers=workers) if left else ())
     for first, file in parts.items():
-        there = file.is_file()
-        if there:
-            part: NDArray[np.float32] = np.load(file, allow_pickle=False)
-        else:
+        part = there[first]
+        if part is None:
             part = np.concatenate([network(next(loaded)) for _ in batches[first]])
             content = io.BytesIO()
             np.save(content, part)
             write_whole(file, content.getvalue())
-        shown(len(part), new=not there)
+        shown(len(part), new=there[first] is None)
         yield part
+
+
+def _part(file: Path, rows: int) -> NDArray[np.float32] | None:
+    """A part that an earlier start saved; ``None`` if it is not there or not whole, so that it is made again."""
+    try:
+        part = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    whole = isinstance(part, np.ndarray) and part.dtype == np.float32 and part.ndim == 2 and len(part) == rows
+    return part if whole else None
 
 
 def _batches(first: int, last: int, size: int) -> list[NDArray[np.int64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from dalib.evaluation import Evaluation
 
 _ROWS = 300
 _COMPONENTS = 32
+_NAMES = ("source", "target", "target_labels", "classes")
+"""What every file has; older ones have no predictions."""
 
 
 def save_features(
@@ -58,16 +60,44 @@ def save_features(
         predictions=predictions.astype(np.int16),
         classes=np.array(classes),
     )
-    return write_whole(folder / "features" / f"{stem}.npz", content.getvalue())
+    return write_whole(_path(folder, stem), content.getvalue())
 
 
 def load_features(folder: Path, stem: str) -> dict[str, NDArray[Any]] | None:
     """What :func:`save_features` stored, or ``None`` if there is nothing that can be read."""
     try:
-        with np.load(folder / "features" / f"{stem}.npz", allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return _read(_path(folder, stem))
+    except ValueError:
         return None
+
+
+def damaged_features(folder: Path, stems: Iterable[str]) -> list[str]:
+    """One sentence for each file of :func:`save_features` that is there and cannot be read."""
+    sentences = []
+    for stem in stems:
+        try:
+            _read(_path(folder, stem))
+        except ValueError as error:
+            sentences.append(str(error))
+    return sentences
+
+
+def _path(folder: Path, stem: str) -> Path:
+    return folder / "features" / f"{stem}.npz"
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]] | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # numpy, zipfile and zlib have many for damaged files
+        raise ValueError(f"{path} must be the features of a run, got a file that cannot be read ({error})") from None
+    missing = [name for name in _NAMES if name not in found]
+    if missing:
+        raise ValueError(f"{path} must be the features of a run, got a file without {', '.join(missing)}")
+    return found
 
 
 def principal_components(rows: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -123,7 +123,7 @@ class Run:
         """
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise ValueError(f"{path} must be the record of a run, got a file that cannot be read ({error})") from None
         if not isinstance(fields, dict) or "checksum" not in fields or "schema" not in fields:
             raise ValueError(f"{path} must be the record of a run, got other JSON")
@@ -156,7 +156,9 @@ def write_whole(path: Path, content: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # a full disk names no file
+            error.filename = str(path)
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise

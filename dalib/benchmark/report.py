@@ -74,7 +74,8 @@ def report(
         check_pair(found, folder, pair)
     paths: list[Path] = []
     chapters: list[tuple[Group, list[Picture]]] = []
-    with mpl.rc_context({"svg.hashsalt": "dalib", "svg.fonttype": "none"}):  # the same file for the same records
+    same = {"svg.hashsalt": "dalib", "svg.fonttype": "none"}  # the same file for the same records
+    with mpl.rc_context({**same, "text.parse_math": False}):  # a $ in a name is a $
         for number, group in enumerate(found, start=1):
             suffix = "" if len(found) == 1 else f"-{number}"
             pictures = []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import pickle
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ from dalib.benchmark.record import write_whole
 
 SAVE_EVERY = 10.0
 """Seconds between two saves at least: a state is some 20 MB, and less work than that is soon done again."""
+
+_DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Progressed:
 class Unfinished:
     """The file ``.unfinished/STEM.pt`` of one run: there from its first long stretch until its record is written.
 
+    It begins with the SHA-256 of the rest, since a changed byte inside a tensor would be served as another state.
+
     Args:
         folder: Folder of the records.
         stem: Name of the record.
@@ -49,10 +55,18 @@ class Unfinished:
         self._saved = time.monotonic()
 
     def load(self) -> Progressed | None:
-        """What was saved; ``None`` if there is nothing, or nothing that fits."""
+        """What was saved; ``None`` if there is nothing, or nothing that fits; a damaged file is warned of."""
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):  # none, damaged, or removed in the meantime
+            written = self.path.read_bytes()
+        except OSError:  # none, or removed in the meantime
+            return None
+        digest, state = written[:_DIGEST], written[_DIGEST:]
+        if hashlib.sha256(state).digest() != digest:
+            warnings.warn(f"{self.path} is damaged or of another version; its run starts again", stacklevel=2)
+            return None
+        try:
+            content = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError):
             return None
         if not isinstance(content, dict) or content.get("key") != self._key:
             return None
@@ -64,7 +78,8 @@ class Unfinished:
             return
         content = io.BytesIO()
         torch.save({"key": self._key, **vars(progressed)}, content)
-        write_whole(self.path, content.getvalue())
+        state = content.getvalue()
+        write_whole(self.path, hashlib.sha256(state).digest() + state)
         self._saved = time.monotonic()
 
     def remove(self) -> None:

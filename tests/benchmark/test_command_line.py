@@ -1,7 +1,12 @@
 """The command line: what it prints, where it writes, and one sentence for every error."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +14,7 @@ import pytest
 from dalib.benchmark import Run, load_runs, progress, report
 from dalib.benchmark.cli import main
 from dalib.benchmark.engine import Progress
+from dalib.benchmark.pictured import load_features
 from dalib.benchmark.sets import SETS
 
 
@@ -93,6 +99,39 @@ def test_damaged_records_are_named_and_left_out(features, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "other.json must be the record of a run" in captured.err
     assert "source_only" in captured.out
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_record_nested_too_deeply_is_named(features, tmp_path, capsys):
+    run(features, tmp_path)
+    (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    capsys.readouterr()
+    assert main(["table", str(tmp_path)]) == 0
+    assert "deep.json must be the record of a run, got a file that cannot be read" in capsys.readouterr().err
+
+
+def test_damaged_features_are_named_and_left_out(features, tmp_path, capsys, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "dalib.benchmark.cli.report", lambda runs, folder, **options: told.extend(options["damaged"]) or [folder]
+    )
+    run(features, tmp_path)
+    told.clear()
+    first, second, third, *_ = sorted((tmp_path / "features").iterdir())
+    content = second.read_bytes()
+    first.write_bytes(b"")
+    second.write_bytes(content[:80] + bytes(range(40)) + content[120:])
+    np.savez(third, source=np.zeros(3))
+    capsys.readouterr()
+    assert main(["report", str(tmp_path)]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert notes == [f"note: {sentence}" for sentence in told]
+    for path, sentence in zip((first, second, third), sorted(told), strict=True):
+        assert sentence.startswith(f"{path} must be the features of a run, got a file ")
+    found, _ = load_runs(tmp_path)
+    assert {run.stem: load_features(tmp_path, run.stem) is None for run in found} == {
+        run.stem: tmp_path / "features" / f"{run.stem}.npz" in (first, second, third) for run in found
+    }
 
 
 def test_list_names_everything(capsys):
@@ -198,6 +237,45 @@ def test_interruption_says_how_to_go_on(features, tmp_path, capsys, monkeypatch)
     monkeypatch.undo()
     assert run(features, tmp_path) == 0
     assert "[2/4] 2 runs are finished already" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs the processes in /proc")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_sigterm_stops_the_workers_and_says_how_to_go_on(jobs, features, tmp_path):
+    command = ["run", "features", "--root", features, "--methods", "source_only,dan", "--steps", "100000"]
+    command += ["--checkpoints", "100", "--jobs", jobs, "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dalib", *command], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        wait_until(lambda: (tmp_path / ".unfinished").is_dir())  # the workers are at work
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert f"no runs are finished in {tmp_path}" in said or f"of 12 runs are finished in {tmp_path}" in said
+        assert said.endswith("dalib: interrupted\n")
+        wait_until(lambda: not session(process.pid), seconds=20)
+    finally:
+        for left in session(process.pid):
+            os.kill(left, signal.SIGKILL)
+
+
+def wait_until(true, seconds=120):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def session(leader):
+    """The processes that one has started, and itself, but for those that have ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, number, *_ = path.read_text().rpartition(")")[2].split()
+            if int(number) == leader and state != "Z":
+                found.append(int(path.parent.name))
+    return found
 
 
 def test_python_m_dalib_and_the_installed_command_are_the_same():

@@ -1,5 +1,10 @@
 """Many runs: order, records, processes, interruption, failure."""
 
+import concurrent.futures
+import dataclasses
+import time
+
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -100,6 +105,41 @@ def test_other_errors_say_which_run_they_are_from(scenario, jobs):
     with pytest.raises(KeyError) as error:
         benchmark({"broken": broken}, [scenario], seeds=2, jobs=jobs)
     assert error.value.__notes__[0].startswith("in the run of broken on A-W, seed")
+
+
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [
+        ("threading", "of processes: threads share their random numbers, got 2 and threading"),
+        ("multiprocessing", "that gives results as they come, got 2 and multiprocessing"),
+    ],
+)
+def test_backends_that_cannot_run_it_are_refused(backend, reason, scenario, tmp_path):
+    with (
+        joblib.parallel_config(backend=backend),
+        pytest.raises(ValueError, match=rf"jobs must be 1, or joblib's backend one {reason}; use loky or dask"),
+    ):
+        benchmark({"guessing": guessing}, [scenario], seeds=2, jobs=2, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with joblib.parallel_config(backend=backend):
+        assert len(benchmark({"guessing": guessing}, [scenario], seeds=2)) == 2
+
+
+def drawing(task, seed):
+    """A method that draws, and waits between its draws."""
+    torch.manual_seed(seed)
+    drawn = []
+    for _ in range(5):
+        drawn.append(torch.rand(()).item())
+        time.sleep(0.01)
+    yield dataclasses.replace(next(guessing(task, seed)), notes={"drawn": drawn[-1]})
+
+
+def test_runs_in_threads_do_not_mix_their_random_numbers(scenario):
+    expected = [run.checkpoints for run in benchmark({"drawing": drawing}, [scenario], seeds=4)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda seed: benchmark({"drawing": drawing}, [scenario], seeds=[seed]), range(4)))
+    assert [runs[0].checkpoints for runs in found] == expected
 
 
 def test_the_number_of_threads_is_given_back(scenario):

@@ -83,6 +83,61 @@ def test_a_file_of_the_same_is_kept_and_one_of_something_else_refused(domain_set
         extract_features(domain_set, Backbone("net", network), tmp_path / "x.npz", batch_size=0)
 
 
+def flipped(content):
+    return content[:200] + bytes([content[200] ^ 1]) + content[201:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: b"", lambda content: b"hello\n", lambda content: content[:-50], flipped],
+    ids=["empty", "text", "truncated", "flipped"],
+)
+def test_a_damaged_file_is_to_be_removed(damage, domain_set, tmp_path):
+    made = Backbone("flat", nn.Flatten)
+    path = extract_features(domain_set, made, tmp_path / "flat.npz")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"out holds a file that cannot be read, '.*flat\.npz' \(.*\); remove it"):
+        extract_features(domain_set, made, path)
+
+
+def archived(part):
+    rows = np.load(part)
+    with part.open("wb") as file:
+        np.savez(file, rows=rows)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda part: part.write_bytes(b""),
+        lambda part: part.write_bytes(b"hello\n"),
+        lambda part: part.write_bytes(part.read_bytes()[:-8]),
+        lambda part: np.save(part, np.load(part)[:-1]),
+        lambda part: np.save(part, np.load(part).astype(np.float64)),
+        archived,
+    ],
+    ids=["empty", "text", "truncated", "too few rows", "float64", "archive"],
+)
+def test_damaged_parts_are_made_again(damage, domain_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "_PART", 4)
+    made = Backbone("net", network)
+    whole = extract_features(domain_set, made, tmp_path / "whole.npz")
+
+    def stop(done):
+        if done.rows == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_features(domain_set, made, tmp_path / "a.npz", progress=stop)
+    damage(sorted(tmp_path.rglob("*.npy"))[0])
+    calls = []
+    monkeypatch.setattr(extraction._Network, "__call__", _counted(extraction._Network.__call__, calls))
+    again = extract_features(domain_set, made, tmp_path / "a.npz")
+    assert sum(calls) == 17 - 4
+    with np.load(whole) as first, np.load(again) as second:
+        assert all(np.array_equal(first[name], second[name]) for name in first.files)
+
+
 @pytest.mark.data
 def test_real_images_give_the_features_that_were_made_of_them(data_folder, tmp_path):
     images = office31(data_folder / "office31")

@@ -1,6 +1,7 @@
 """Pictures and the page: what they show of records made by hand, in words that a reader can find."""
 
 import base64
+import dataclasses
 import html.parser
 import re
 
@@ -92,6 +93,32 @@ def test_regret_shows_the_numbers_of_the_table():
     assert {"6.7", "0.8"} <= set(shown)
 
 
+def test_the_numbers_of_regret_stand_right_of_the_worst_run():
+    losses = regret_figure(group_of(some_runs())).axes[0]
+    dots = next(line for line in losses.get_lines() if line.get_label() == "worst run")
+    numbers = {text.xy[1]: text for text in losses.texts}
+    for dot, place in zip(*dots.get_data(), strict=True):
+        assert numbers[place].xy[0] >= dot
+        assert numbers[place].xyann[0] > dots.get_markersize() / 2
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "ends"),
+    [((0.80, 0.82), (76, 86)), ((0.98, 0.99), (90, 100)), ((0.01, 0.02), (0, 10)), ((0.3, 0.9), (30, 90))],
+)
+def test_the_shades_of_the_heat_map_span_ten_points_at_least(accuracies, ends):
+    runs = [made_record(name, "A-W", 0, [a] * 3) for name, a in zip(("dan", "dann"), accuracies, strict=True)]
+    (image,) = accuracy_figure(group_of(runs)).axes[0].images
+    assert image.get_clim() == pytest.approx(ends)
+
+
+@pytest.mark.parametrize("compared", [[], ["control"], ["source_only", "control"]])
+def test_the_legend_of_distances_names_what_is_there(compared):
+    figure = distance_figure(group_of([made_record(name) for name in ("dann", "dan", *compared)]))
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == ["joint forward", *([" and ".join(compared)] if compared else [])]
+
+
 def test_distance_against_accuracy_names_every_method():
     figure = distance_figure(group_of(some_runs()))
     shown = words(figure)
@@ -135,6 +162,27 @@ def test_features_before_and_after(tmp_path):
     assert {"source", "target", "back pack", "mug", "by domain"} <= set(shown)
     assert "office, A-W: features of the last checkpoint (principal components, each panel by itself)" in shown
     assert features_figure({}) is None
+
+
+@pytest.mark.parametrize("embedding", ["tsne", "pca"])
+@pytest.mark.parametrize(
+    ("source", "target", "note"),
+    [
+        (np.zeros((8, 3)), np.zeros((4, 3)), "all rows are equal"),
+        (np.array([[0.0, 1.0], [np.nan, 2.0], [2.0, 3.0]]), np.eye(4)[:, :2], "1 of 7 rows are not finite"),
+        (np.array([[0.0, 1.0]]), np.array([[2.0, 3.0]]), "only 2 rows"),
+        (np.arange(8.0)[:, None], np.arange(4.0)[:, None], "features of one dimension"),
+    ],
+)
+def test_features_that_cannot_be_embedded_are_drawn_as_they_are(embedding, source, target, note):
+    labels = np.arange(len(target)) % 2
+    features = {"source": source, "target": target, "target_labels": labels, "classes": np.array(["mug", "pen"])}
+    figure = features_figure({"dann": (made_record(), features)}, embedding)
+    figure.draw_without_rendering()
+    assert (note if embedding == "pca" else f"{note}: no t-SNE") in words(figure)
+    drawn = np.concatenate([points.get_offsets() for points in figure.axes[0].collections])
+    assert len(drawn) == len(source) + len(target)
+    assert np.array_equal(drawn[:, 0], np.concatenate([source, target])[:, 0], equal_nan=True)
 
 
 def test_confusions_are_counted_and_named(tmp_path):
@@ -253,6 +301,17 @@ def test_a_folder_with_several_kinds_has_a_chapter_for_each(tmp_path):
     assert "oracle&#x27;s HOS minus" in text
     check_pair(found, tmp_path, "A-W")  # stored of one kind alone
     assert [len(stored_runs(group, tmp_path, "A-W")) for group in found] == [1, 0]
+
+
+def test_dollars_in_names_are_dollars(tmp_path):
+    runs = [made_record("my $x^", "A-W"), made_record("source_only", mode="source")]
+    for run in runs:
+        run.data.update(kind="closed")
+        store(tmp_path, run, classes=("$5", "a $^ b$"))
+    report([dataclasses.replace(run, dataset="$\\frac$") for run in runs], tmp_path, embedding="pca")
+    assert "$5" in (tmp_path / "report" / "confusion.svg").read_text()
+    assert "a $^ b$" in (tmp_path / "report" / "features.svg").read_text()
+    assert "$\\frac$" in (tmp_path / "report" / "accuracy.svg").read_text()
 
 
 def test_wrong_calls(tmp_path, monkeypatch):

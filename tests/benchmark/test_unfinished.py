@@ -1,6 +1,8 @@
 """A run that is killed goes on inside itself, and ends as if nothing had happened."""
 
 import errno
+import hashlib
+import io
 import json
 import os
 import random
@@ -16,6 +18,7 @@ import torch
 
 from dalib.benchmark import Checkpoint, Protocol, benchmark, scenarios, target_supervised, trained, unfinished
 from dalib.benchmark.cli import main
+from dalib.benchmark.record import write_whole
 from dalib.benchmark.unfinished import Progressed, Unfinished
 from dalib.data import arrays
 from dalib.methods import source_only
@@ -137,15 +140,56 @@ def test_the_state_of_another_run_or_a_damaged_one_is_not_served(tmp_path, monke
     assert loaded.checkpoints == progressed.checkpoints
     assert torch.equal(loaded.state["model"]["weight"], torch.ones(2))
     assert Unfinished(tmp_path, "mine__A-W__0", "other").load() is None
-    file.path.write_bytes(file.path.read_bytes()[:100])
-    assert file.load() is None
-    file.path.write_bytes(b"")
-    assert file.load() is None
-    torch.save({"key": "key", "state": pytest.raises}, file.path)  # what would have to be unpickled as code
+    content = io.BytesIO()
+    torch.save({"key": "key", "state": pytest.raises}, content)  # what would have to be unpickled as code
+    file.path.write_bytes(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
     assert file.load() is None
     file.remove()
     file.remove()
     assert not list(tmp_path.iterdir())
+
+
+def flipped(content):
+    """One byte of the weight changed: what torch reads as another number."""
+    place = content.index(torch.full((2,), 1.5).numpy().tobytes())
+    return content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"hello\n",
+        lambda content: b"",
+        lambda content: content[:100],
+        lambda content: content[:-100],
+        lambda content: content[32:],  # as versions without a digest wrote it
+        flipped,
+    ],
+    ids=["text", "empty", "start", "truncated", "no digest", "flipped"],
+)
+def test_a_damaged_state_is_warned_of_and_not_served(damage, tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "SAVE_EVERY", 0.0)
+    file = Unfinished(tmp_path, "mine__A-W__0", "key")
+    file.save(Progressed([{"step": 1}], {"training": 1.0}, {"weight": torch.full((2,), 1.5)}))
+    file.path.write_bytes(damage(file.path.read_bytes()))
+    with pytest.warns(UserWarning, match=r"mine__A-W__0\.pt is damaged or of another version; its run starts again"):
+        assert file.load() is None
+
+
+def test_a_run_with_a_damaged_state_starts_again(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "SAVE_EVERY", 0.0)
+    STARTED.clear()
+    with pytest.raises(KeyboardInterrupt):
+        benchmark({"mine": stopped}, pair, seeds=1, out=tmp_path)
+    (state,) = tmp_path.glob(".unfinished/*.pt")
+    state.write_text("hello\n")
+    STARTED.append(None)  # so that it is not stopped once more
+    with pytest.warns(UserWarning, match="its run starts again"):
+        (run,) = benchmark({"mine": stopped}, pair, seeds=1, out=tmp_path)
+    (whole,) = benchmark({"mine": METHOD}, pair, seeds=1)
+    assert run.checkpoints == whole.checkpoints
+    assert STARTED == [None] * 3
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_short_runs_write_no_state(pair, tmp_path):
@@ -214,6 +258,16 @@ def test_a_disk_that_fills_up_while_a_state_is_written_leaves_the_one_before(pai
     assert STARTED == [(None, 5), (None, 10), (5, 10), (5, 15), (5, 20)]
     assert run.checkpoints == whole.checkpoints
     assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*accuracy\.png'"):
+        write_whole(tmp_path / "accuracy.png", b"content")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", [".json", ".npz"])

@@ -9,6 +9,9 @@ import numpy as np
 from dalib.benchmark.group import Group
 from dalib.benchmark.pictures.style import explained
 
+_SPAN = 10.0
+"""Points between the darkest and the lightest shade at least: less would make much of small differences."""
+
 
 def accuracy_figure(group: Group) -> Any:
     """Methods x pairs at the last checkpoint; the numbers are written in, so colour is an aid and no key."""
@@ -20,7 +23,7 @@ def accuracy_figure(group: Group) -> Any:
     figure = Figure(figsize=(1.6 + 0.95 * len(columns), 1.3 + 0.42 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     adapted = values[[not group.supervised(row) for row in rows]] if not all(map(group.supervised, rows)) else values
-    low, high = np.nanmin(adapted), np.nanmax(adapted)  # the upper bound would flatten the differences
+    low, high = _span(float(np.nanmin(adapted)), float(np.nanmax(adapted)))  # the upper bound would flatten it
     image = axes.imshow(values, cmap="cividis", aspect="auto", vmin=low, vmax=high)
     for line, entries in enumerate(cells):
         for column, cell in enumerate(entries):
@@ -42,3 +45,9 @@ def accuracy_figure(group: Group) -> Any:
     if any(group.supervised(row) for row in rows):
         axes.set_xlabel("† trained on target labels", fontsize=8, loc="left")
     return figure
+
+
+def _span(low: float, high: float) -> tuple[float, float]:
+    """The ends of the colours, within 0 and 100, around numbers from low to high."""
+    low = min(max(min(low, (low + high - _SPAN) / 2), 0.0), 100.0 - _SPAN)
+    return low, max(high, low + _SPAN)

@@ -24,6 +24,8 @@ _UNITS = {
     "proxy_a": "proxy A-distance",
 }
 
+_COMPARED_WITH = ("source_only", "control")
+
 
 def distance_figure(group: Group) -> Any | None:
     """One panel a recorded distance: distance of the domains' features against accuracy, one point a method."""
@@ -54,7 +56,7 @@ def distance_figure(group: Group) -> Any | None:
         axes.set_ylabel(f"{group.words.measured} in percent", fontsize=8)
         axes.margins(0.15)
         quiet(axes)
-    _legend(figure, {row[1] for name in shown for row in points[name]})
+    _legend(figure, {row for name in shown for row in points[name]})
     figure.suptitle(
         f"{group.title}: closer domains, better {group.words.noun}? Last checkpoint, {averaged(group)}"
         f"{explained(group.words)}",
@@ -67,19 +69,21 @@ def distance_figure(group: Group) -> Any | None:
 
 
 def _colour(row: tuple[str, str]) -> str:
-    return COLOURS[1] if row[0] in ("source_only", "control") else COLOURS[0]
+    return COLOURS[1] if row[0] in _COMPARED_WITH else COLOURS[0]
 
 
-def _legend(figure: Any, modes: set[str]) -> None:
+def _legend(figure: Any, rows: set[tuple[str, str]]) -> None:
     from matplotlib.lines import Line2D
 
     names = {"source": "source rows alone", "joint": "joint forward", "separate": "separate forward"}
     handles = [
         Line2D([], [], marker=marker, linestyle="", color="w", markeredgecolor="k", label=names[mode])
         for mode, marker in MODE_MARKERS.items()
-        if mode in modes
+        if mode in {row[1] for row in rows}
     ]
-    handles.append(Line2D([], [], marker="o", linestyle="", color=COLOURS[1], label="source_only and control"))
+    compared = [name for name in _COMPARED_WITH if name in {row[0] for row in rows}]
+    if compared:
+        handles.append(Line2D([], [], marker="o", linestyle="", color=COLOURS[1], label=" and ".join(compared)))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
 
 

@@ -16,6 +16,8 @@ EMBEDDINGS = ("tsne", "pca", "umap")
 
 _TITLES = {"tsne": "t-SNE", "pca": "principal components", "umap": "UMAP"}
 _MARKERS = "osD^vP*X"
+_FEWEST = 4
+"""Rows that an embedding needs at least."""
 
 
 def features_figure(shown: Stored, embedding: str = "tsne") -> Any | None:
@@ -37,11 +39,12 @@ def features_figure(shown: Stored, embedding: str = "tsne") -> Any | None:
     figure = Figure(figsize=(3.4 * len(shown), 6.8), layout="constrained")
     axes = figure.subplots(2, len(shown), squeeze=False)
     for column, (label, (one, features)) in enumerate(shown.items()):
-        places = _embedded(np.concatenate([features["source"], features["target"]]), embedding)
+        places, note = _places(np.concatenate([features["source"], features["target"]]), embedding)
         source, target = places[: len(features["source"])], places[len(features["source"]) :]
         right = percent(one, one.checkpoints[-1])
         before = "before adaptation: " if label == "source_only" else ""
         axes[0, column].set_title(f"{before}{label}\n{words.measured}: {right:.1f} %", fontsize=10)
+        axes[0, column].set_xlabel(note, fontsize=8)
         _domains(axes[0, column], source, target)
         _classes(axes[1, column], source, target, features, bool(run.data.get("unknown")))
     axes[0, 0].set_ylabel("by domain", fontsize=10)
@@ -60,9 +63,28 @@ def features_figure(shown: Stored, embedding: str = "tsne") -> Any | None:
     return figure
 
 
-def _embedded(rows: NDArray[Any], embedding: str) -> NDArray[Any]:
-    if embedding == "pca":
-        return rows[:, :2].astype(np.float64)  # what is stored are the principal components, in order
+def _places(rows: NDArray[Any], embedding: str) -> tuple[NDArray[np.float64], str]:
+    """Where the rows are drawn, and a note if it is not by the embedding: t-SNE of equal rows ends the process."""
+    rows = rows.astype(np.float64)
+    finite = np.isfinite(rows).all(axis=1)
+    note = ""
+    if not finite.all():
+        note = f"{len(rows) - finite.sum()} of {len(rows)} rows are not finite"
+    elif len(rows) < _FEWEST:
+        note = f"only {len(rows)} rows"
+    elif (rows == rows[0]).all():
+        note = "all rows are equal"
+    elif rows.shape[1] < 2:
+        note = "features of one dimension"
+    if not note and embedding != "pca":
+        return _embedded(rows, embedding), ""
+    places = np.full((len(rows), 2), np.nan)  # a row that is not finite is not drawn
+    places[finite] = 0.0
+    places[finite, : rows.shape[1]] = rows[finite, :2]  # what is stored are the principal components, in order
+    return places, note if embedding == "pca" or not note else f"{note}: no {_TITLES[embedding]}"
+
+
+def _embedded(rows: NDArray[np.float64], embedding: str) -> NDArray[Any]:
     if embedding == "umap":
         try:
             from umap import UMAP

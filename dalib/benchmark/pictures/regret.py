@@ -34,9 +34,9 @@ def regret_figure(group: Group) -> Any | None:
 
 
 def _losses(axes: Any, qualities: list[ValidatorQuality], noun: str) -> None:
-    _bars(axes, 0, "within a run, mean", [quality.regret for quality in qualities])
-    _bars(axes, 1, "over all runs of a pair, mean", [quality.overall_regret for quality in qualities])
     worst = [quality.worst for quality in qualities]
+    _bars(axes, 0, "within a run, mean", [quality.regret for quality in qualities], worst)
+    _bars(axes, 1, "over all runs of a pair, mean", [quality.overall_regret for quality in qualities])
     places = [place - 0.2 for place in range(len(qualities))]
     axes.plot(worst, places, "ko", markersize=4, label="worst run")
     axes.margins(x=0.1)
@@ -46,13 +46,17 @@ def _losses(axes: Any, qualities: list[ValidatorQuality], noun: str) -> None:
     quiet(axes)
 
 
-def _bars(axes: Any, number: int, label: str, values: Sequence[float | None]) -> None:
+def _bars(
+    axes: Any, number: int, label: str, values: Sequence[float | None], beside: Sequence[float | None] | None = None
+) -> None:
+    """Bars with their numbers, at the right of what else is drawn ``beside`` a bar."""
     places = [place + 0.4 * number - 0.2 for place in range(len(values))]
     widths = [value or 0.0 for value in values]
     axes.barh(places, widths, 0.36, color=COLOURS[number], hatch=HATCHES[number], edgecolor="w", label=label)
-    for place, value in zip(places, values, strict=True):
+    for place, value, other in zip(places, values, beside or [None] * len(values), strict=True):
         text = "cannot compare runs" if value is None else f"{value:.1f}"
-        axes.annotate(text, (value or 0.0, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        where = max(value or 0.0, other or 0.0), place
+        axes.annotate(text, where, (5, 0), textcoords="offset points", va="center", fontsize=8)
 
 
 def _correlations(axes: Any, qualities: list[ValidatorQuality], noun: str) -> None:
