@@ -6,6 +6,7 @@ import inspect
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,7 @@ def _follow(
     going_on = {} if before is None else {"state": before.state}
     if getattr(plain_method(method), "processes", 1) > 1:
         lead(order._replace(state=going_on.get("state")))
-    generator = plain_method(method)(task, order.seed, **going_on)
+    generator = plain_method(method)(_own_labels(task), order.seed, **going_on)
     seconds = {"training": 0.0, "evaluation": 0.0} if before is None else dict(before.seconds)
     records: list[dict[str, Any]] = [] if before is None else list(before.checkpoints)
     evaluation: Evaluation | None = None
@@ -211,6 +212,16 @@ def _follow(
         raise ValueError("a method must yield at least one checkpoint, got none")
     records[-1] |= details
     return records, {name: round(value, 3) for name, value in seconds.items()}, evaluation, predicted
+
+
+def _own_labels(task: Task) -> Task:
+    """The task with a copy of its labels: a method that writes into them does not change what its scores are told."""
+    kept_out = task.source_held_out_labels
+    return replace(
+        task,
+        source_labels=task.source_labels.copy(),
+        source_held_out_labels=None if kept_out is None else kept_out.copy(),
+    )
 
 
 def _scored(
