@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dalib.benchmark.variables import attributes_of
+
 _HARNESS = ("dalib.benchmark.run", "dalib.benchmark.trained")
 """Where every run passes through; what these import comes along."""
 
@@ -31,7 +33,7 @@ def code(value: object) -> str:
     """
     functions = list(_functions(value))
     start = {name for f in functions if (name := getattr(f, "__module__", None) or "").split(".")[0] == "dalib"}
-    own = sorted({_source(f) for f in functions if f.__module__ not in start})
+    own = sorted({f"{_line(f)}{_source(f)}" for f in functions if f.__module__ not in start})
     library = [_statements(name) for name in sorted(_closure(frozenset({*start, *_HARNESS})))]
     return hashlib.sha256("\n".join([*library, *own]).encode()).hexdigest()
 
@@ -52,7 +54,7 @@ def _functions(value: object) -> Iterator[Callable[..., Any]]:
     elif dataclasses.is_dataclass(value):
         yield type(value)
         yield from _functions([getattr(value, entry.name) for entry in dataclasses.fields(value)])
-    elif hasattr(value, "__dict__"):
+    elif attributes_of(value) is not None:
         yield type(value)
 
 
@@ -67,7 +69,19 @@ def _source(function: Callable[..., Any]) -> str:
         return inspect.getsource(function)
     except (OSError, TypeError):
         compiled = getattr(function, "__code__", None)
-        return "" if compiled is None else repr((compiled.co_code, compiled.co_names, compiled.co_consts))
+        return "" if compiled is None else _compiled(compiled)
+
+
+def _line(function: Callable[..., Any]) -> str:
+    """Where a function begins in its file: two of one name, such as lambdas, are told apart."""
+    return f"{function.__code__.co_firstlineno}: " if isinstance(function, types.FunctionType) else ""
+
+
+def _compiled(compiled: types.CodeType) -> str:
+    """The instructions of a function and of those within it, without addresses."""
+    constants = [_compiled(part) if isinstance(part, types.CodeType) else part for part in compiled.co_consts]
+    texts = [f"{sorted(map(repr, part))}" if isinstance(part, frozenset) else repr(part) for part in constants]
+    return repr((compiled.co_code, compiled.co_names, texts))
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dalib import _checks
@@ -172,12 +173,14 @@ def _prepared(
 
 
 def _numbers(seeds: int | Sequence[int]) -> list[int]:
+    if isinstance(seeds, np.integer):
+        seeds = int(seeds)
     if isinstance(seeds, int):
         _checks.at_least(seeds, 1, "seeds")
         if seeds > _MOST_SEEDS:
             raise ValueError(f"seeds must be a number of seeds up to {_MOST_SEEDS}, got {seeds}; name one as [{seeds}]")
         return list(range(seeds))
-    numbers = list(seeds)
+    numbers = [int(seed) if isinstance(seed, np.integer) else seed for seed in seeds]
     if not numbers or len(set(numbers)) != len(numbers):
         raise ValueError(f"seeds must be different numbers, at least one, got {numbers}")
     for number in numbers:

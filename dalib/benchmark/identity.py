@@ -14,33 +14,159 @@ from typing import Any
 import numpy as np
 import torch
 
+from dalib.benchmark.variables import (
+    attributes_of,
+    constants_of,
+    functions_of,
+    globals_read,
+    is_installed,
+    is_own,
+    module_attributes,
+    plain,
+)
+
 
 def describe(value: object) -> Any:
     """Whatever a method is configured with, as values that JSON can hold.
 
     Objects with a ``describe()`` of their own are asked. Functions become their qualified names, with what they close
-    over; arrays and tensors a hash; other objects their class and attributes. Equal configurations give equal text in
-    every process.
+    over; those of the user (outside of dalib and of installed packages) also with their defaults and the values of the
+    globals that they read, and so on through the functions among these. Arrays and tensors become a hash; other objects
+    their class and attributes, slots included; modules of torch their state and what they hold beside it. Equal
+    configurations give equal text in every process.
 
     Example:
         >>> describe({"rate": 0.1, "function": sorted, "shape": (2, 3)})
         {'rate': 0.1, 'function': 'builtins.sorted', 'shape': [2, 3]}
     """
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): describe(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [describe(entry) for entry in value]
-    if isinstance(value, set | frozenset):
-        return sorted((describe(entry) for entry in value), key=str)
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return _array(value)
-    if isinstance(value, torch.dtype | torch.device | Path):
-        return str(value)
-    if isinstance(value, np.generic):
-        return value.item()
-    return _callable_or_object(value)
+    return _Description().of(value)
+
+
+_BUILT_IN = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+
+
+class _Description:
+    """One walk through a value: it ends at objects that hold themselves, and goes into a function once."""
+
+    def __init__(self) -> None:
+        self._above: list[object] = []
+        self._met: list[object] = []
+
+    def of(self, value: Any) -> Any:
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, torch.Tensor | np.ndarray) and not _holds_objects(value):
+            return _array(value)
+        if isinstance(value, torch.dtype | torch.device | Path):
+            return str(value)
+        if isinstance(value, np.generic):
+            return value.item()
+        if any(value is other for other in self._above):
+            return {"class": _kind(value), "again": True}
+        self._above.append(value)
+        try:
+            return self._compound(value)
+        finally:
+            self._above.pop()
+
+    def _compound(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {self._name(key): self.of(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.of(entry) for entry in value]
+        if isinstance(value, np.ndarray):
+            return {"shape": list(value.shape), "objects": [self.of(entry) for entry in value.flat]}
+        if isinstance(value, set | frozenset):
+            return sorted((describe(entry) for entry in value), key=str)
+        if not isinstance(value, type) and callable(getattr(value, "describe", None)):
+            return self.of(value.describe())
+        if isinstance(value, functools.partial):
+            return {"partial": self.of(value.func), "args": self.of(value.args), "keywords": self.of(value.keywords)}
+        if isinstance(value, types.MethodType):
+            return {"method": self.of(value.__func__), "of": self.of(value.__self__)}
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        if isinstance(value, type):
+            beside = self._class(value)
+            return {"type": _qualified(value), **beside} if beside else _qualified(value)
+        if isinstance(value, _BUILT_IN):
+            return _qualified(value)
+        if isinstance(value, np.ufunc):
+            return f"numpy.{value.__name__}"
+        return {"class": _kind(value), **self._object(value), **self._class(type(value))}
+
+    def _name(self, key: object) -> str:
+        usual = key is None or isinstance(key, bool | int | float | str | np.generic | Path)
+        return str(key) if usual else json.dumps(self.of(key), sort_keys=True)
+
+    def _object(self, value: Any) -> dict[str, Any]:
+        if isinstance(value, torch.nn.Module):
+            beside = self.of(module_attributes(value))
+            state = {"repr": repr(value), "state": self.of(dict(value.state_dict()))}
+            return {**state, "attributes": beside} if beside else state
+        if dataclasses.is_dataclass(value):
+            return {entry.name: self.of(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+        attributes = attributes_of(value)
+        if attributes is not None:
+            return {"attributes": self.of(attributes)}
+        text = repr(value)  # such as of bytes, patterns and ranges; with an address it says nothing
+        return {} if " at 0x" in text else {"value": text}
+
+    def _function(self, function: types.FunctionType) -> Any:
+        name = _qualified(function)
+        if self._again(function):
+            return name
+        parts: dict[str, Any] = {"closure": [self._cell(cell) for cell in function.__closure__ or ()]}
+        if is_own(function):
+            parts |= self._variables(function)
+        found = {part: described for part, described in parts.items() if described}
+        return {"function": name, **found} if found else name
+
+    def _variables(self, function: types.FunctionType) -> dict[str, Any]:
+        reads = {name: self._read(value) for name, value in globals_read(function).items()}
+        return {
+            "defaults": self.of(function.__defaults__ or ()),
+            "keywords": self.of(function.__kwdefaults__ or {}),
+            "attributes": self.of({key: entry for key, entry in vars(function).items() if key != "__wrapped__"}),
+            "reads": reads,
+        }
+
+    def _read(self, value: Any) -> Any:
+        """A global; of objects of installed packages plain attributes alone, as others may change from start to start."""
+        kind = type(value)
+        if kind.__module__.partition(".")[0] == "dalib" and callable(getattr(value, "fingerprint", None)):
+            return {"class": _kind(value), "fingerprint": value.fingerprint()}
+        known = (
+            torch.nn.Module | torch.Tensor | torch.dtype | torch.device | np.ndarray | np.generic | np.dtype | np.ufunc
+        )
+        if not is_installed(kind) or isinstance(value, known | Mapping | type):
+            return self.of(value)
+        return {"class": _kind(value), "attributes": self.of(plain(attributes_of(value) or {}))}
+
+    def _class(self, kind: type) -> dict[str, Any]:
+        """What a class of the user's holds and reads beside its code."""
+        if not is_own(kind) or self._again(kind):
+            return {}
+        variables = [(function, self._function(function)) for function in functions_of(kind)]
+        functions = {f.__qualname__: described for f, described in variables if not isinstance(described, str)}
+        parts = {"constants": self.of(constants_of(kind)), "functions": functions}
+        return {part: described for part, described in parts.items() if described}
+
+    def _again(self, value: object) -> bool:
+        """Whether the walk has been in a function or class of the user's."""
+        if not is_own(value):
+            return False
+        if any(value is other for other in self._met):
+            return True
+        self._met.append(value)
+        return False
+
+    def _cell(self, cell: types.CellType) -> Any:
+        try:
+            content = cell.cell_contents
+        except ValueError:  # an empty cell
+            return None
+        return self.of(content)
 
 
 def _array(value: torch.Tensor | np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -49,34 +175,16 @@ def _array(value: torch.Tensor | np.ndarray[Any, Any]) -> dict[str, Any]:
     return {"dtype": str(array.dtype), "shape": list(array.shape), "sha256": content}
 
 
-def _callable_or_object(value: Any) -> Any:
-    if not isinstance(value, type) and callable(getattr(value, "describe", None)):
-        return describe(value.describe())
-    if isinstance(value, functools.partial):
-        return {"partial": describe(value.func), "args": describe(value.args), "keywords": describe(value.keywords)}
-    if isinstance(value, types.MethodType):
-        return {"method": describe(value.__func__), "of": describe(value.__self__)}
-    name = f"{getattr(value, '__module__', '?')}.{getattr(value, '__qualname__', '?')}"
-    if isinstance(value, types.FunctionType):
-        cells = [_cell(cell) for cell in value.__closure__ or ()]
-        return {"function": name, "closure": cells} if cells else name
-    if isinstance(value, type | types.BuiltinFunctionType):
-        return name
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    if isinstance(value, torch.nn.Module):
-        return {"class": kind, "repr": repr(value), "state": describe(dict(value.state_dict()))}
-    if dataclasses.is_dataclass(value):
-        names = [entry.name for entry in dataclasses.fields(value)]
-        return {"class": kind, **{entry: describe(getattr(value, entry)) for entry in names}}
-    attributes = getattr(value, "__dict__", None)
-    return {"class": kind, "attributes": describe(attributes)} if attributes is not None else {"class": kind}
+def _holds_objects(value: torch.Tensor | np.ndarray[Any, Any]) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.hasobject  # the bytes of these are addresses
 
 
-def _cell(cell: types.CellType) -> Any:
-    try:
-        return describe(cell.cell_contents)
-    except ValueError:  # an empty cell
-        return None
+def _kind(value: object) -> str:
+    return _qualified(type(value))
+
+
+def _qualified(value: object) -> str:
+    return f"{getattr(value, '__module__', '?')}.{getattr(value, '__qualname__', '?')}"
 
 
 def key(parts: Mapping[str, Any]) -> str:

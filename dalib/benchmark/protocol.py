@@ -152,7 +152,12 @@ class Protocol:
         unused = {name for name in _SPEED if not fields[name]}  # so that what is not used splits no table
         unused |= {"processes"} if self.processes == 1 else set()
         described = {name: identity.describe(fields[name]) for name in fields if name not in {"forward", *unused}}
-        return {**described, "forward": self.mode}
+        own = {} if _of_dalib(self.forward) else {"forward_function": identity.describe(self.forward)}
+        return {**described, "forward": self.mode, **own}
+
+
+def _of_dalib(forward: object) -> bool:
+    return str(getattr(forward, "__module__", "")).partition(".")[0] == "dalib"
 
 
 def _in_range(value: float, name: str, below: float) -> None:

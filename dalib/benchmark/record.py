@@ -21,7 +21,7 @@ from dalib.data.manifest import MEAN_OF_CLASSES
 SCHEMA = 1
 """Version of the record's fields; it is raised when their meaning changes."""
 
-_BESIDE = ("forward", "evaluation_batch_size")
+_BESIDE = ("forward", "forward_function", "evaluation_batch_size")
 """What of a protocol may differ within one table: the forward mode is a row's, the other changes rounding alone."""
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import time
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -179,7 +181,7 @@ def _follow(
     going_on = {} if before is None else {"state": before.state}
     if getattr(plain_method(method), "processes", 1) > 1:
         lead(order._replace(state=going_on.get("state")))
-    generator = plain_method(method)(task, order.seed, **going_on)
+    generator = plain_method(method)(_own_labels(task), order.seed, **going_on)
     seconds = {"training": 0.0, "evaluation": 0.0} if before is None else dict(before.seconds)
     records: list[dict[str, Any]] = [] if before is None else list(before.checkpoints)
     evaluation: Evaluation | None = None
@@ -213,6 +215,16 @@ def _follow(
     return records, {name: round(value, 3) for name, value in seconds.items()}, evaluation, predicted
 
 
+def _own_labels(task: Task) -> Task:
+    """The task with a copy of its labels: a method that writes into them does not change what its scores are told."""
+    kept_out = task.source_held_out_labels
+    return replace(
+        task,
+        source_labels=task.source_labels.copy(),
+        source_held_out_labels=None if kept_out is None else kept_out.copy(),
+    )
+
+
 def _scored(
     checkpoint: Checkpoint, evaluation: Evaluation, accuracies: Mapping[str, float], scores: Mapping[str, Score]
 ) -> dict[str, Any]:
@@ -220,14 +232,32 @@ def _scored(
     parts = (evaluation.source, target, evaluation.source_held_out)
     tensors = (tensor for part in parts if part is not None for tensor in (part.features, part.logits))
     finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    unscored: dict[str, str] = {}
+    found = {
+        part: {
+            name: _scored_by(score, name, evaluation, unscored) if finite else None for name, score in entries.items()
+        }
+        for part, entries in (("scores", scores), ("descriptions", DESCRIPTIONS))
+    }
+    for name, reason in unscored.items():
+        warnings.warn(f"{name} is null at step {checkpoint.step}: {reason}", stacklevel=2)
     return {
         "step": checkpoint.step,
         **accuracies,
-        "scores": {name: _number(score(evaluation)) if finite else None for name, score in scores.items()},
-        "descriptions": {name: _number(f(evaluation)) if finite else None for name, f in DESCRIPTIONS.items()},
+        **found,
         "losses": {name: _number(value) for name, value in checkpoint.losses.items()},
         "notes": {name: _number(value) for name, value in checkpoint.notes.items()},
+        **({"unscored": unscored} if unscored else {}),
     }
+
+
+def _scored_by(score: Score, name: str, evaluation: Evaluation, unscored: dict[str, str]) -> float | None:
+    """The score of a checkpoint; where its outputs have none, such as at a model that diverges, ``None`` and the reason."""
+    try:
+        return _number(score(evaluation))
+    except (ValueError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+        unscored[name] = f"{type(error).__name__}: {error}"
+        return None
 
 
 def _number(value: object) -> float | None:

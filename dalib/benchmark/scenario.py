@@ -178,12 +178,16 @@ class Scenario:
         return Split(seed, float(holdout), source, held_out, target[test:], target[:test])
 
     def task(self, split: Split) -> Task:
-        """What a method may see of this scenario: no target labels, nor paths that spell them."""
+        """What a method may see of this scenario: no target labels, nor paths that spell them.
+
+        Rows in memory and labels are copies, so that a method that writes into them changes its own run alone, and no row
+        of the target or of another run lies in the same storage.
+        """
         held_out = split.source_held_out
         return Task(
             name=self.name,
             classes=self.source.classes,
-            source=self.source.inputs if not len(held_out) else hidden_rows(self.source.inputs, split.source),
+            source=hidden_rows(self.source.inputs, split.source),
             source_labels=self.source.labels[split.source],
             target=hidden_rows(self.target.inputs, split.target),
             source_held_out=hidden_rows(self.source.inputs, held_out) if len(held_out) else None,

@@ -20,7 +20,8 @@ class Task:
     """What a method may see: the source with labels, the target without.
 
     Target rows come in a shuffled order and, where they are files, without their paths, so neither positions nor
-    folder names spell the labels. No attribute of a task leads to them.
+    folder names spell the labels. No attribute of a task leads to them. Rows in memory and labels are the task's own
+    copies, which a method may write into.
 
     Args:
         name: Name of the scenario.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -126,12 +127,14 @@ def _digest(path: Path) -> str:
 
 
 def _decoded(path: Path) -> Any:
+    """The picture in a file; it is read from memory, so that it knows nothing of the path, whose folder is the class."""
     pillow = _pillow()
     try:
-        with pillow.open(path) as image:
+        with pillow.open(io.BytesIO(path.read_bytes())) as image:
             image.load()
     except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
-        raise ValueError(f"paths must be readable images, got {path}: {error}; replace or remove the file") from error
+        reason = "no picture" if isinstance(error, pillow.UnidentifiedImageError) else error  # it would name the memory
+        raise ValueError(f"paths must be readable images, got {path}: {reason}; replace or remove the file") from error
     return _eight_bits(image, path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -33,7 +35,11 @@ def mmd_distance(evaluation: Evaluation) -> float:
         >>> mmd_distance(Evaluation(source=source, target=Outputs(rows, rows)))
         0.0
     """
-    return float(mmd_loss(*_features(evaluation)).sqrt())
+    source, target = _features(evaluation)
+    largest = float(torch.maximum(source.abs().amax(), target.abs().amax()))
+    scale = 2.0 ** math.frexp(largest)[1]  # a power of two changes no digit; squares of 1e25 are beyond float32
+    source, target = ((features.double() / scale).to(features.dtype) for features in (source, target))
+    return float(mmd_loss(source, target).sqrt())
 
 
 def coral_distance(evaluation: Evaluation) -> float:

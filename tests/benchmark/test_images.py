@@ -8,9 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from dalib.benchmark import Protocol, backbone, benchmark, load_runs, scenarios, target_supervised, trained
+from dalib.benchmark import (
+    Checkpoint,
+    Protocol,
+    backbone,
+    benchmark,
+    load_runs,
+    run,
+    scenarios,
+    target_supervised,
+    trained,
+)
 from dalib.benchmark.cli import main
+from dalib.data import ImageTransform
 from dalib.methods import dan, source_only
+from dalib.outputs import Outputs
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is an optional extra")
 
@@ -136,3 +148,35 @@ def test_real_office31_features_on_the_command_line(tmp_path, capsys):
     assert {run.dataset for run in runs} == {"office31"}
     assert all(run.checkpoints[-1]["accuracy"] > 0.85 for run in runs)
     assert "D-W" in capsys.readouterr().out
+
+
+def spelt(inputs, classes):
+    """The classes that an image transform reads off the pictures it is given: by name, path, open file or metadata."""
+    seen = []
+
+    class Reading(ImageTransform):
+        def __call__(self, image, *, training=False, generator=None):
+            seen.append(" ".join(map(repr, [*vars(image).values(), getattr(image, "fp", None)])))
+            return torch.zeros(3, 2, 2)
+
+    inputs.with_transform(Reading()).load(np.arange(len(inputs)))
+    return [[name for name in classes if f"/{name}/" in text] for text in seen]
+
+
+def test_no_picture_of_the_target_tells_a_transform_its_folder(root):
+    """Neither that of a method nor that of a validator."""
+    from dalib.data import image_folder
+
+    found = {}
+
+    def cheat(task, seed):
+        found["method"] = spelt(task.target, task.classes)
+        logits = torch.zeros(len(task.target), 2)
+        yield Checkpoint(1, lambda inputs: Outputs(logits[: len(inputs)], logits[: len(inputs)]))
+
+    def validator(evaluation):
+        found["validator"] = spelt(evaluation.target_inputs, ("mug", "pen"))
+        return 0.0
+
+    run(cheat, "cheat", scenarios(image_folder(root / "images"))[0], 0, scores={"validator": validator})
+    assert found == {"method": [[]] * 12, "validator": [[]] * 12}

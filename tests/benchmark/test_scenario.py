@@ -5,10 +5,12 @@ import types
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import Subset, TensorDataset
 
-from dalib.benchmark import Scenario, scenarios
+from dalib.benchmark import Checkpoint, Scenario, benchmark, scenarios
 from dalib.benchmark.scenario import stratified
-from dalib.data import Domain, TensorInputs
+from dalib.data import Domain, TensorInputs, arrays, datasets
+from dalib.outputs import Outputs
 
 
 class Files:
@@ -203,3 +205,96 @@ def test_the_inductive_split_hides_target_rows_without_looking_at_labels(scenari
 def test_wrong_shares_of_unseen_rows(share, message, scenario):
     with pytest.raises(ValueError, match=message):
         scenario.split(seed=0, target_test=share)
+
+
+def one_storage():
+    """Domains that are parts of one table of rows with their labels beside them, three times over."""
+    labels = torch.arange(40) % 4
+    labels = labels[torch.randperm(40, generator=torch.Generator().manual_seed(0))]
+    table = torch.cat([torch.randn(40, 3, generator=torch.Generator().manual_seed(1)), labels[:, None].float()], 1)
+    halves = {"amazon": slice(0, 20), "webcam": slice(20, 40)}
+    rows = TensorDataset(table[:, :3], labels)
+    return {
+        "tensors": arrays({name: (table[part, :3], labels[part]) for name, part in halves.items()}),
+        "numpy": arrays({name: (table.numpy()[part, :3], labels.numpy()[part]) for name, part in halves.items()}),
+        "data sets": datasets({name: Subset(rows, range(40)[part]) for name, part in halves.items()}),
+    }
+
+
+@pytest.mark.parametrize("kind", ["tensors", "numpy", "data sets"])
+@pytest.mark.parametrize("holdout", [0.0, 0.2])
+def test_the_source_does_not_lead_to_a_storage_that_both_domains_share(kind, holdout):
+    pair = scenarios(one_storage()[kind])[0]
+    task = pair.task(pair.split(0, holdout))
+    for inputs in (task.source, task.target, task.source_held_out):
+        if isinstance(inputs, TensorInputs):
+            assert inputs.tensor._base is None
+            assert inputs.tensor.untyped_storage().nbytes() == 4 * inputs.tensor.numel()
+    values = reachable(task)
+    assert not [value for value in values if isinstance(value, TensorDataset | Subset)]
+    labels = [task.source_labels, task.source_held_out_labels]
+    assert all(array.base is None for array in labels if array is not None)
+
+
+def test_image_files_of_the_source_are_hidden_and_not_read(files_scenario):
+    class Unread(Files):
+        def load(self, index, *, training=False, generator=None):
+            raise AssertionError("rows must be loaded when they are asked for")
+
+    turned = Scenario(
+        Domain("webcam", Unread(files_scenario.target.labels), files_scenario.target.labels, ("mug", "pen", "ruler")),
+        files_scenario.source,
+    )
+    task = turned.task(turned.split(0))
+    assert not [value for value in reachable(task) if isinstance(value, str) and ".jpg" in value]
+    assert len(task.source) == 15
+
+
+def test_what_a_method_writes_into_its_task_changes_no_other_run(domain_set):
+    def rude(task, seed):
+        for inputs in (task.source, task.target):
+            rows = inputs.tensor.numpy()
+            rows -= 100.0
+        task.source_labels[:] = 0
+        yield Checkpoint(1, predict)
+
+    def predict(inputs):
+        rows = inputs.load(np.arange(len(inputs)))
+        return Outputs(rows, rows[:, :4])
+
+    def polite(task, seed):
+        rows, labels = task.source.load(np.arange(len(task.source))), torch.from_numpy(task.source_labels.copy())
+        centres = torch.stack([rows[labels == label].mean(0) for label in range(4)])
+
+        def near(inputs):
+            content = inputs.load(np.arange(len(inputs)))
+            return Outputs(content, -torch.cdist(content, centres))
+
+        yield Checkpoint(1, near)
+
+    pairs = scenarios(domain_set, [("A", "W"), ("W", "A")])
+    before = [pair.source.inputs.tensor.clone() for pair in pairs]
+    alone = benchmark({"polite": polite}, pairs, seeds=1)
+    beside = [done for done in benchmark({"rude": rude, "polite": polite}, pairs, seeds=1) if done.method == "polite"]
+    assert [done.checkpoints for done in alone] == [done.checkpoints for done in beside]
+    assert all(torch.equal(rows, pair.source.inputs.tensor) for rows, pair in zip(before, pairs, strict=True))
+
+
+@pytest.mark.parametrize("holdout", [0.0, 0.5])
+def test_the_labels_that_scores_are_told_cannot_be_written_by_a_method(domain_set, holdout):
+    """A method that always says class 0 and makes all labels 0 is right on no more source rows than those of class 0."""
+
+    def liar(task, seed):
+        task.source_labels[:] = 0
+        if task.source_held_out_labels is not None:
+            task.source_held_out_labels[:] = 0
+        yield Checkpoint(
+            1, lambda inputs: Outputs(torch.zeros(len(inputs), 2), torch.eye(4)[[0] * len(inputs)].clone())
+        )
+
+    pair = scenarios(domain_set, [("A", "W")])[0]
+    (done,) = benchmark({"liar": liar}, [pair], seeds=1, holdout=holdout)
+    split = pair.split(0, holdout)
+    told = pair.source.labels[split.source_held_out if holdout else split.source]
+    assert done.checkpoints[0]["scores"]["source_accuracy"] == pytest.approx((told == 0).mean())
+    assert done.checkpoints[0]["accuracy"] == pytest.approx((pair.target.labels == 0).mean())

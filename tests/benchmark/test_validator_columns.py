@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
+import warnings
 
 import numpy as np
 import pytest
+import torch
 
 from dalib.benchmark import SCORES, Checkpoint, Run, benchmark, load_runs, run, scenarios, select, table
 from dalib.benchmark.cli import main
@@ -128,3 +130,66 @@ def test_features_that_are_not_finite_are_scored_by_nothing():
     pair = scenarios(arrays({"amazon": (x, labels), "webcam": (x[:20], labels[:20])}))[0]
     (done,) = benchmark({"broken": broken}, [pair], seeds=1)
     assert set(done.checkpoints[0]["scores"].values()) == {None}
+
+
+def scaled(factor):
+    def method(task, seed):
+        def predict(inputs):
+            x = inputs.load(np.arange(len(inputs)))
+            return Outputs(x * factor, x)
+
+        yield Checkpoint(1, predict)
+
+    return method
+
+
+def three_classes():
+    labels = np.repeat([0, 1, 2], 8)
+    x = 3 * np.eye(3)[labels] + np.random.default_rng(1).standard_normal((24, 3))
+    return scenarios(arrays({"amazon": (x, labels), "webcam": (x + 0.1, labels)}))
+
+
+def test_features_that_are_huge_do_not_end_the_benchmark():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = benchmark({"huge": scaled(1e25), "usual": scaled(1.0)}, three_classes(), seeds=1)
+    assert [record.method for record in done] == ["huge", "usual"] * 2
+    for huge, usual in ((done[0], done[1]), (done[2], done[3])):
+        first, other = huge.checkpoints[0], usual.checkpoints[0]
+        assert "unscored" not in other
+        assert first["descriptions"]["mmd"] == pytest.approx(other["descriptions"]["mmd"], rel=1e-4)
+        assert first["scores"]["entropy"] == other["scores"]["entropy"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no cluster"), np.linalg.LinAlgError("singular"), torch.linalg.LinAlgError("singular")]
+)
+def test_a_score_that_a_checkpoint_does_not_have_is_null_with_its_reason(error, tmp_path):
+    def refusing(evaluation):
+        raise error
+
+    pair = three_classes()[0]
+    with pytest.warns(UserWarning, match=f"refusing is null at step 1: .*{error}"):
+        done = run(scaled(1.0), "m", pair, 0, scores={"snd": snd_score, "refusing": refusing}, out=tmp_path)
+    (checkpoint,) = done.checkpoints
+    assert checkpoint["scores"]["refusing"] is None
+    assert checkpoint["scores"]["snd"] is not None
+    assert str(error) in checkpoint["unscored"]["refusing"]
+    assert Run.load(tmp_path / f"{done.stem}.json") == done
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError, AttributeError, ZeroDivisionError])
+def test_errors_of_a_program_end_the_run(error):
+    def wrong(evaluation):
+        raise error("wrong")
+
+    with pytest.raises(error, match="wrong"):
+        run(scaled(1.0), "m", three_classes()[0], 0, scores={"wrong": wrong})
+
+
+@pytest.mark.parametrize("seeds", [np.int64(2), [np.int64(0), np.int32(1)], np.arange(2)], ids=repr)
+def test_seeds_may_be_numpy_integers(seeds, tmp_path):
+    done = benchmark({"m": scaled(1.0)}, three_classes()[:1], seeds=seeds, scores={}, out=tmp_path)
+    usual = benchmark({"m": scaled(1.0)}, three_classes()[:1], seeds=[0, 1], scores={})
+    assert [record.seed for record in done] == [0, 1]
+    assert [record.key for record in done] == [record.key for record in usual]

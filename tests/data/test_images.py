@@ -160,6 +160,31 @@ def test_pictures_whose_range_is_not_known_are_refused(tmp_path, kind, mode):
         files.load(np.array([0]))
 
 
+@pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "gif", "ppm", "tif", "webp"])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_decoded_picture_does_not_know_its_path(ending, frames, tmp_path):
+    path = tmp_path / f"mug.{ending}"
+    more = {"save_all": True, "append_images": [ramp(8, 8)]} if frames > 1 and ending in ("gif", "tif", "webp") else {}
+    ramp(8, 8).save(path, **more)
+    seen = []
+
+    class Spy(ImageTransform):
+        def __call__(self, image, *, training=False, generator=None):
+            seen.append(image)
+            return super().__call__(image, training=training, generator=generator)
+
+    plain = ImageFiles([path], transform=ImageTransform(resize=8, crop=8)).load(np.array([0]))
+    spied = ImageFiles([path], transform=Spy(resize=8, crop=8)).load(np.array([0]))
+    assert torch.equal(plain, spied)
+    (image,) = seen
+    assert not getattr(image, "filename", "")
+    for value in (*vars(image).values(), image.info, getattr(image, "fp", None)):
+        assert "mug" not in repr(value)
+        assert not getattr(value, "name", "")
+    with PIL.open(path) as direct:
+        assert np.array_equal(np.asarray(direct.convert("RGB")), np.asarray(image.convert("RGB")))
+
+
 def test_errors_of_image_files(folder):
     with pytest.raises(FileNotFoundError, match=r"got 2 of 3 that do not, such as .*7\.png"):
         ImageFiles(["0.png", "7.png", "8.png"], root=folder)

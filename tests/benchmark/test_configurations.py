@@ -1,0 +1,231 @@
+"""Different configurations have different keys, the same one has the same key in every process."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+
+import numpy as np
+import pytest
+import torch
+
+from dalib.benchmark import Protocol, code, identity, run, trained
+from dalib.benchmark.run import run_key
+from dalib.methods import dan
+
+WEIGHT = 1.0
+SETTINGS = {"weight": 1.0}
+
+
+class Slots:
+    __slots__ = ("__private", "weight")
+
+    def __init__(self, weight):
+        self.weight = weight
+        self.__private = weight
+
+    def __call__(self, task, seed):
+        return self.weight
+
+
+class Module(torch.nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+
+
+class Reading:
+    def __call__(self, task, seed):
+        return WEIGHT
+
+
+def with_default(weight):
+    def mine(task, seed, weight=weight):
+        return weight
+
+    return mine
+
+
+def with_keyword(weight):
+    def mine(task, seed, *, weight=weight):
+        return weight
+
+    return mine
+
+
+def reading(task, seed):
+    return WEIGHT
+
+
+def reading_within(task, seed):
+    def predict(inputs):
+        return [SETTINGS["weight"] for _ in inputs]
+
+    return predict
+
+
+def calling(task, seed):
+    return reading(task, seed) if seed else calling(task, 1)
+
+
+class Attribute:
+    pass
+
+
+def constant(weight):
+    return type("Made", (), {"__module__": __name__, "weight": weight})()
+
+
+def holding(weight):
+    def mine(task, seed):
+        return mine.weight
+
+    mine.weight = weight
+    return mine
+
+
+PAIRS = {
+    "default": with_default,
+    "keyword default": with_keyword,
+    "lambda": lambda weight: lambda e, weight=weight: weight,
+    "slots": Slots,
+    "module": Module,
+    "module within": lambda weight: torch.nn.Sequential(Module(weight)),
+    "class constant": constant,
+    "function attribute": holding,
+    "bytes": lambda weight: str(weight).encode(),
+    "pattern": lambda weight: re.compile(str(weight)),
+    "deque": lambda weight: deque([weight]),
+    "array of objects": lambda weight: np.array([weight, "a"], dtype=object),
+    "dropout of attention": lambda weight: torch.nn.MultiheadAttention(2, 1, dropout=weight / 4),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_configurations_that_differ_in_one_value_are_told_apart(name):
+    make = PAIRS[name]
+    with torch.random.fork_rng():
+        described = []
+        for weight in (1.0, 1.0, 2.0):
+            torch.manual_seed(0)
+            described.append(identity.key({"a": identity.describe(make(weight))}))
+    assert described[0] == described[1] != described[2]
+
+
+@pytest.mark.parametrize("function", [reading, reading_within, calling, Reading()], ids=str)
+@pytest.mark.parametrize("place", [lambda f: f, lambda f: {"entry": [f]}], ids=["alone", "within"])
+def test_globals_that_a_function_reads_are_part_of_it(function, place, monkeypatch):
+    before = identity.describe(place(function))
+    assert identity.describe(place(function)) == before
+    monkeypatch.setitem(globals(), "WEIGHT", 2.0)
+    monkeypatch.setitem(globals(), "SETTINGS", {"weight": 2.0})
+    assert identity.describe(place(function)) != before
+
+
+def test_values_that_hold_themselves_have_a_description():
+    loop = Attribute()
+    loop.itself, loop.rows = loop, [1]
+    loop.rows.append(loop.rows)
+    assert identity.describe(loop) == identity.describe(loop)
+
+
+def test_two_lambdas_of_one_name_are_told_apart():
+    first = lambda task, seed: 1  # noqa: E731
+    other = lambda task, seed: 2  # noqa: E731
+    assert code.code(first) != code.code(other)
+
+
+def test_a_record_of_another_default_is_not_served(scenario, tmp_path):
+    from dalib.benchmark import Checkpoint
+    from dalib.outputs import Outputs
+
+    def made(weight):
+        def mine(task, seed, *, weight=weight):
+            logits = torch.zeros(60, 4)
+            yield Checkpoint(1, lambda inputs: Outputs(logits, logits), notes={"weight": weight})
+
+        return mine
+
+    found = [run(made(w), "mine", scenario, 0, out=tmp_path).checkpoints[0]["notes"]["weight"] for w in (1.0, 2.0)]
+    assert found == [1.0, 2.0]
+    scored = [run(made(1.0), "mine", scenario, 0, out=tmp_path, scores={"s": lambda e, t=t: t}) for t in (1.0, 2.0)]
+    assert [done.checkpoints[0]["scores"]["s"] for done in scored] == [1.0, 2.0]
+
+
+def test_recipes_and_forward_functions_of_the_user_are_told_apart():
+    def recipe(weight):
+        def mine(features, classes, steps, *, weight=weight):
+            return dan(features, classes, steps, weight=weight)
+
+        return trained(mine, Protocol(steps=2))
+
+    def forward(weight):
+        def joint(model, source, target, *, weight=weight):
+            return model, weight
+
+        return trained(dan, Protocol(steps=2, forward=joint))
+
+    for make in (recipe, forward):
+        first, again, other = (identity.describe(make(weight)) for weight in (1.0, 1.0, 2.0))
+        assert first == again != other
+    assert "forward_function" not in json.dumps(identity.describe(trained(dan, Protocol(steps=2))))
+
+
+PROGRAM = """
+import json, sys
+import numpy as np, torch
+from dalib.benchmark import code, identity
+from dalib.methods import dan
+
+W, NAMES, KINDS, ARRAY = 2.0, {"b", "a", "c"}, {"x": {1, 2, 3}}, np.eye(2)
+
+class Net(torch.nn.Module):
+    scale = 3
+    def __init__(self):
+        super().__init__()
+        self.names = frozenset("abcdef")
+    def forward(self, x):
+        return helper(x)
+
+def helper(x, also={"p", "q", "r"}):
+    return W if x in {"u", "v", "w"} else (NAMES, KINDS, ARRAY, other)
+
+def other(task, seed, *, net=Net()):
+    return helper(task), dan, sys, (lambda: helper)
+
+print(identity.key({"a": identity.describe([other, Net(), helper, Net]), "b": code.code(other)}))
+"""
+
+
+def test_a_fresh_process_gives_the_same_key(tmp_path):
+    (tmp_path / "mine.py").write_text(PROGRAM)
+    for command in (["mine.py"], ["-c", PROGRAM]):
+        found = {
+            subprocess.run(
+                [sys.executable, *command],
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONHASHSEED": number},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for number in ("1", "2")
+        }
+        assert len(found) == 1
+        assert len(found.pop().strip()) == 64
+
+
+def test_descriptions_hold_no_addresses(scenario):
+    values = [
+        *(make(1.0) for make in PAIRS.values()),
+        reading_within,
+        calling,
+        object(),
+        np.exp,
+        str.lower,
+        {reading: 1},
+    ]
+    assert "0x" not in json.dumps(identity.describe(values))
+    assert run_key(reading, "reading", scenario, 0) == run_key(reading, "reading", scenario, 0)
