@@ -31,6 +31,7 @@ __all__ = [
     "RationalQuadratic",
     "Rule",
     "chosen",
+    "compared",
     "gaussian_kernel",
     "gaussian_variances",
     "mean_squared_distance",
@@ -271,6 +272,8 @@ class Polynomial(Kernel):
 class Linear(Kernel):
     r"""The kernel :math:`x \cdot y`: it compares the means.
 
+    The losses take it about the mean of the pooled rows: :func:`compared`.
+
     Example:
         >>> Linear()(torch.tensor([[1.0], [2.0]]))
         tensor([[1., 2.],
@@ -280,6 +283,38 @@ class Linear(Kernel):
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel itself: it has no bandwidth."""
         return lambda x, y=None: x @ (x if y is None else y).mT
+
+
+def compared(kernel: Kernel, rows: Tensor, weights: Tensor | None = None) -> Gram:
+    """The kernel for these pooled rows as the statistics of MMD take it: a linear one about their mean.
+
+    Far from zero the products of the rows have no digits left for what differs between two samples. Every such statistic
+    estimates the same number about any origin; in those that give each row one share of the terms within its domain and
+    of the terms across (MMD, and without weights the unbiased, the block and for equal numbers of rows the linear-time
+    estimate) the origin drops out of the value too. Other kernels are left as they are, in sums one by one.
+
+    Args:
+        kernel: Any kernel.
+        rows: The pooled sample, shape ``(n, d)``.
+        weights: One weight a row, shape ``(n,)``; a row of weight zero is not there.
+
+    Example:
+        >>> compared(Linear(), torch.tensor([[1.0], [3.0]]))(torch.tensor([[5.0]]))  # (5 - 2)^2
+        tensor([[9.]])
+    """
+    if isinstance(kernel, KernelSum):
+        first, second = compared(kernel.first, rows, weights), compared(kernel.second, rows, weights)
+        return lambda x, y=None: first(x, y) + second(x, y)
+    gram = kernel.at(rows, weights)
+    if not isinstance(kernel, Linear):
+        return gram
+    rows = rows.detach()
+    if weights is None:
+        middle = rows.mean(dim=0)
+    else:
+        there = (weights.detach() > 0).to(rows.dtype)
+        middle = there / there.sum() @ rows
+    return lambda x, y=None: gram(x - middle, None if y is None else y - middle)
 
 
 def chosen(kernel: Kernel | None, bandwidths: Sequence[float] | Tensor | None) -> Kernel:
