@@ -183,8 +183,11 @@ class _OneBandwidth(Kernel):
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel with the bandwidth of these rows."""
         given = self.bandwidth
-        variance = scaled((1.0,), self.rule, rows, weights)[0] if given is None else rows.new_tensor(given) ** 2
-        return lambda x, y=None: self._of(squared_distances(x, y), variance)
+        variance = scaled((1.0,), self.rule, rows, weights)[0] if given is None else rows.new_tensor(float(given)) ** 2
+        return lambda x, y=None: self._between(x, y, variance)
+
+    def _between(self, x: Tensor, y: Tensor | None, variance: Tensor) -> Tensor:
+        return self._of(squared_distances(x, y), variance)
 
     def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define _of, got a kernel without it")
@@ -193,6 +196,9 @@ class _OneBandwidth(Kernel):
 @dataclass(frozen=True)
 class Laplacian(_OneBandwidth):
     r"""The kernel :math:`\exp(-\|x - y\| / \sigma)` with the Euclidean norm; its gradient at equal rows is taken as zero.
+
+    Computed in float64 and returned in the dtype of the rows: the root of a distance that is zero but for rounding is not
+    small in float32.
 
     Args:
         bandwidth: The width :math:`\sigma`, positive. Default: the square root of ``rule``.
@@ -206,6 +212,9 @@ class Laplacian(_OneBandwidth):
         tensor([[1.0000, 0.3679],
                 [0.3679, 1.0000]])
     """
+
+    def _between(self, x: Tensor, y: Tensor | None, variance: Tensor) -> Tensor:
+        return super()._between(x.double(), None if y is None else y.double(), variance.double()).to(x.dtype)
 
     def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
         return torch.exp(roots(distances) / -variance.sqrt())
