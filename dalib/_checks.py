@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 _always_check_values = False
 
+_FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
 
 @contextlib.contextmanager
 def value_checks() -> Iterator[None]:
@@ -37,7 +39,7 @@ def values_are_checked(x: Tensor) -> bool:
     """Whether the values of ``x`` may be read here: eager CPU tensors, or anything inside :func:`value_checks`."""
     if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(x):
         return False
-    return _always_check_values or x.device.type == "cpu"
+    return x.device.type == "cpu" or (_always_check_values and not x.is_meta)
 
 
 def tensor(x: object, name: str) -> None:
@@ -47,11 +49,14 @@ def tensor(x: object, name: str) -> None:
 
 
 def floating(x: object, name: str) -> None:
-    """Raise unless ``x`` is a floating-point tensor."""
+    """Raise unless ``x`` is a dense tensor of float16, bfloat16, float32 or float64."""
     tensor(x, name)
     assert isinstance(x, Tensor)
-    if not x.is_floating_point():
-        raise TypeError(f"{name} must have a floating-point dtype, got {x.dtype}; convert it with {name}.float()")
+    if x.layout is not torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, got layout {x.layout}; convert it with {name}.to_dense()")
+    if x.dtype not in _FLOATING:
+        wanted = "dtype float16, bfloat16, float32 or float64" if x.is_floating_point() else "a floating-point dtype"
+        raise TypeError(f"{name} must have {wanted}, got {x.dtype}; convert it with {name}.float()")
 
 
 def finite(x: Tensor, name: str) -> None:
