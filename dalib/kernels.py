@@ -8,7 +8,7 @@ the data takes it, outside the graph, from the rows that it is called with; the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
 
 import torch
@@ -87,16 +87,31 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class KernelSum(Kernel):
+class _OfTwo(Kernel):
+    first: Kernel
+    second: Kernel
+
+    def __post_init__(self) -> None:
+        for kernel, name in ((self.first, "first"), (self.second, "second")):
+            if not isinstance(kernel, Kernel):
+                raise TypeError(f"{name} must be a dalib.kernels.Kernel, got {type(kernel).__name__}")
+
+
+@dataclass(frozen=True)
+class KernelSum(_OfTwo):
     """Sum of two kernels; written ``first + second``.
+
+    Args:
+        first: A kernel.
+        second: Another.
+
+    Raises:
+        TypeError: If one is not a kernel.
 
     Example:
         >>> (Linear() + Linear())(torch.tensor([[3.0]]))  # 9 + 9
         tensor([[18.]])
     """
-
-    first: Kernel
-    second: Kernel
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The sum with the bandwidths of these rows."""
@@ -105,21 +120,32 @@ class KernelSum(Kernel):
 
 
 @dataclass(frozen=True)
-class KernelProduct(Kernel):
+class KernelProduct(_OfTwo):
     """Product of two kernels; written ``first * second``.
+
+    Args:
+        first: A kernel.
+        second: Another.
+
+    Raises:
+        TypeError: If one is not a kernel.
 
     Example:
         >>> (Linear() * Linear())(torch.tensor([[3.0]]))  # 9 times 9
         tensor([[81.]])
     """
 
-    first: Kernel
-    second: Kernel
-
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The product with the bandwidths of these rows."""
         first, second = self.first.at(rows, weights), self.second.at(rows, weights)
         return lambda x, y=None: first(x, y) * second(x, y)
+
+
+def _refuse_rule(rule: object) -> None:
+    if not callable(rule):
+        raise TypeError(
+            f"rule must be a function of rows and weights, got {type(rule).__name__}; try median_squared_distance"
+        )
 
 
 @dataclass(frozen=True)
@@ -132,7 +158,7 @@ class Gaussian(Kernel):
         scales: Factors of the rule.
 
     Raises:
-        TypeError: If the bandwidths are not numbers.
+        TypeError: If the bandwidths or scales are not numbers, or ``rule`` is no function.
         ValueError: If there is no bandwidth or scale, or one is not positive and finite.
 
     Example:
@@ -150,6 +176,9 @@ class Gaussian(Kernel):
             if not isinstance(self.bandwidths, Tensor):
                 object.__setattr__(self, "bandwidths", numbers(self.bandwidths))
             gaussian_variances(torch.empty(0, 1, dtype=torch.float64), self.bandwidths)
+        _refuse_rule(self.rule)
+        if not isinstance(self.scales, Iterable) or not isinstance(self.scales, Sized):
+            raise TypeError(f"scales must be a sequence of numbers, got {type(self.scales).__name__}")
         if len(self.scales) == 0:
             raise ValueError("scales must be a sequence of at least one number, got none")
         for scale in self.scales:
@@ -179,6 +208,7 @@ class _OneBandwidth(Kernel):
     def __post_init__(self) -> None:
         if self.bandwidth is not None:
             _checks.positive(self.bandwidth, "bandwidth")
+        _refuse_rule(self.rule)
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel with the bandwidth of these rows."""
@@ -205,6 +235,7 @@ class Laplacian(_OneBandwidth):
         rule: Scale of the sample: :func:`mean_squared_distance` or :func:`median_squared_distance`.
 
     Raises:
+        TypeError: If a number is none, or ``rule`` is no function.
         ValueError: If the bandwidth is not positive and finite.
 
     Example:
@@ -230,6 +261,7 @@ class RationalQuadratic(_OneBandwidth):
         alpha: The exponent, positive; the kernel tends to the Gaussian as it grows.
 
     Raises:
+        TypeError: If a number is none, or ``rule`` is no function.
         ValueError: If the bandwidth or ``alpha`` is not positive and finite.
 
     Example:
@@ -257,6 +289,7 @@ class Polynomial(Kernel):
         offset: The constant :math:`c`, not negative. With zero only the moments of order ``p`` are compared.
 
     Raises:
+        TypeError: If ``degree`` is not an integer or ``offset`` not a number.
         ValueError: If ``degree`` is below 1, or ``offset`` is negative or not finite.
 
     Example:
@@ -269,8 +302,7 @@ class Polynomial(Kernel):
 
     def __post_init__(self) -> None:
         _checks.at_least(self.degree, 1, "degree")
-        if not 0 <= self.offset < float("inf"):
-            raise ValueError(f"offset must be finite and not negative, got {self.offset:g}")
+        _checks.not_negative(self.offset, "offset")
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel itself: it has no bandwidth."""

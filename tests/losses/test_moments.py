@@ -182,6 +182,8 @@ ROWS = torch.ones(3, 2)
         (lambda: cmd_loss(ROWS, ROWS, order=2.5), TypeError, "order must be an integer, got float"),
         (lambda: cmd_loss(ROWS, ROWS, interval=(1, 1)), ValueError, r"interval must be \(a, b\) with a < b"),
         (lambda: cmd_loss(ROWS, ROWS, interval=3), TypeError, r"interval must be a pair \(a, b\), got 3"),
+        (lambda: cmd_loss(ROWS, ROWS, interval=("a", "b")), TypeError, "interval must be a number, got str"),
+        (lambda: cmd_loss(ROWS, ROWS, order=np.bool_(True)), TypeError, "order must be an integer, got bool"),
         (lambda: homm_loss(ROWS, ROWS, order=0), ValueError, "order must be at least 1, got 0"),
     ],
 )
@@ -220,3 +222,16 @@ def test_wrong_numbers_of_drawn_entries():
             call(0)
         with pytest.raises(TypeError, match="samples must be an integer, got float"):
             call(2.5)
+
+
+def test_scalars_of_numpy_are_numbers():
+    source, target = pair(5, 4, 3)
+    interval = np.float32(-1.0), np.int64(2)
+    assert cmd_loss(source, target, order=np.int64(3), interval=interval) == cmd_loss(
+        source, target, order=3, interval=(-1.0, 2.0)
+    )
+    assert homm_loss(source, target, order=np.int32(4)) == homm_loss(source, target, order=4)
+    drawn = [
+        homm_loss(source, target, samples=n, generator=torch.Generator().manual_seed(0)) for n in (np.int64(50), 50)
+    ]
+    assert drawn[0] == drawn[1]
