@@ -46,7 +46,7 @@ def cmd_loss(
             ``interval`` not a pair of numbers.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if ``order``
             is below 1; if ``interval`` is not ``(a, b)`` with ``a < b``; if weights are negative, all zero or not one a
-            row.
+            row; if the features are too large for the loss to be in its dtype.
 
     References:
         .. [1] Zellinger et al. Central Moment Discrepancy (CMD) for Domain-Invariant Representation Learning. ICLR 2017.
@@ -70,6 +70,7 @@ def cmd_loss(
     for _ in range(2, order + 1):
         x_power, y_power = x_power * x, y_power * y
         value = value + _norm(a @ x_power - b @ y_power)
+    _checks.finite_loss(value, source, target)
     return value
 
 

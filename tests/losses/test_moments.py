@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dalib.losses import HoMMLoss, cmd_loss, coral_loss, homm_loss, log_coral_loss, mean_loss
 from tests.strategies import counts, row_weights, two_samples
@@ -235,3 +236,28 @@ def test_scalars_of_numpy_are_numbers():
         homm_loss(source, target, samples=n, generator=torch.Generator().manual_seed(0)) for n in (np.int64(50), 50)
     ]
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("scale", [1e10, 1e30])
+@pytest.mark.parametrize(
+    "loss", [cmd_loss, lambda s, t: homm_loss(s, t, order=4), lambda s, t: homm_loss(s, t, order=4, samples=50)]
+)
+def test_features_too_large_for_the_dtype_are_an_error(loss, scale):
+    source, target = (x.float() * scale for x in pair(6, 5, 3))
+    with pytest.raises(ValueError, match="source and target must be small enough for the loss to be a"):
+        loss(source, target)
+
+
+def test_drawn_entries_are_multiplied_one_factor_at_a_time():
+    class Largest(TorchDispatchMode):
+        numbers = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            made = function(*args, **(kwargs or {}))
+            self.numbers = max(self.numbers, made.numel() if isinstance(made, torch.Tensor) else 0)
+            return made
+
+    source, target = pair(5, 4, 3)
+    with Largest() as largest:
+        homm_loss(source, target, order=4, samples=1000)
+    assert largest.numbers == (5 + 4) * 1000
