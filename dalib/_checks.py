@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 _always_check_values = False
+
+# The plain types first: an abstract one takes ten times as long to ask.
+_NUMBERS = (float, int, numbers.Real)
+_INTEGERS = (int, numbers.Integral)
+
+_FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 @contextlib.contextmanager
@@ -37,7 +44,7 @@ def values_are_checked(x: Tensor) -> bool:
     """Whether the values of ``x`` may be read here: eager CPU tensors, or anything inside :func:`value_checks`."""
     if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(x):
         return False
-    return _always_check_values or x.device.type == "cpu"
+    return x.device.type == "cpu" or (_always_check_values and not x.is_meta)
 
 
 def tensor(x: object, name: str) -> None:
@@ -47,11 +54,14 @@ def tensor(x: object, name: str) -> None:
 
 
 def floating(x: object, name: str) -> None:
-    """Raise unless ``x`` is a floating-point tensor."""
+    """Raise unless ``x`` is a dense tensor of float16, bfloat16, float32 or float64."""
     tensor(x, name)
     assert isinstance(x, Tensor)
-    if not x.is_floating_point():
-        raise TypeError(f"{name} must have a floating-point dtype, got {x.dtype}; convert it with {name}.float()")
+    if x.layout is not torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, got layout {x.layout}; convert it with {name}.to_dense()")
+    if x.dtype not in _FLOATING:
+        wanted = "dtype float16, bfloat16, float32 or float64" if x.is_floating_point() else "a floating-point dtype"
+        raise TypeError(f"{name} must have {wanted}, got {x.dtype}; convert it with {name}.float()")
 
 
 def finite(x: Tensor, name: str) -> None:
@@ -169,17 +179,29 @@ def one_a_row(made: object, rows: int, name: str) -> Tensor:
     return made.reshape(rows)
 
 
+def number(value: object, name: str) -> None:
+    """Raise unless ``value`` is a real number, of Python or of NumPy."""
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+
+
 def positive(value: float, name: str) -> None:
     """Raise unless ``value`` is a positive finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    number(value, name)
     if not 0 < value < float("inf"):
         raise ValueError(f"{name} must be positive and finite, got {value:g}")
 
 
+def not_negative(value: float, name: str) -> None:
+    """Raise unless ``value`` is a finite number that is not negative."""
+    number(value, name)
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be finite and not negative, got {value:g}")
+
+
 def at_least(value: int, least: int, name: str) -> None:
-    """Raise unless ``value`` is an integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    """Raise unless ``value`` is an integer of at least ``least``, of Python or of NumPy."""
+    if isinstance(value, bool) or not isinstance(value, _INTEGERS):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec
 
 import torch
@@ -34,9 +34,9 @@ def float32_island(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
         tensors = _tensors([*args, *kwargs.values()])
         device = tensors[0].device.type if tensors else "cpu"
         # Leaving autocast costs as much as some losses of a small batch, so it is done only where autocast is on.
-        leave = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
+        leave = torch.autocast(device, enabled=False) if _autocast(device) else contextlib.nullcontext()
         with leave:
-            if all(x.dtype not in _HALF for x in tensors) or _two_kinds(args[:2]):
+            if all(x.dtype not in _HALF for x in tensors) or _two_kinds(*_samples(args, kwargs)):
                 return function(*args, **kwargs)
             return function(*map(_promote, args), **{name: _promote(x) for name, x in kwargs.items()})
 
@@ -54,9 +54,23 @@ def _tensors(values: Iterable[Any]) -> list[Tensor]:
     return found
 
 
-def _two_kinds(samples: Sequence[Any]) -> bool:
-    """Whether the samples differ in their dtype, which the function refuses by the arguments' names."""
-    return len({x.dtype for x in samples if isinstance(x, Tensor) and x.is_floating_point()}) > 1
+def _autocast(device: str) -> bool:
+    """Whether autocast is on for a type of device; some types, such as meta, have none."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def _samples(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The first two arguments, or those that are called source and target."""
+    first, second, *_ = *args[:2], None, None
+    return kwargs.get("source", first), kwargs.get("target", second)
+
+
+def _two_kinds(first: Any, second: Any) -> bool:
+    """Whether two samples, or any layer of them, differ in dtype, which the function refuses by the arguments' names."""
+    if isinstance(first, tuple | list) and isinstance(second, tuple | list):
+        return any(map(_two_kinds, first, second))
+    both = isinstance(first, Tensor) and isinstance(second, Tensor)
+    return both and first.dtype != second.dtype and first.is_floating_point() and second.is_floating_point()
 
 
 def _promote(x: Any) -> Any:

@@ -97,7 +97,7 @@ def median_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tens
 
 
 def roots(squares: Tensor) -> Tensor:
-    """Square roots whose derivative at zero is taken as zero.
+    """Square roots whose derivative at zero is taken as zero; NaN stays NaN.
 
     Example:
         >>> x = torch.tensor([0.0, 4.0], requires_grad=True)
@@ -105,5 +105,5 @@ def roots(squares: Tensor) -> Tensor:
         >>> x.grad
         tensor([0.0000, 0.2500])
     """
-    positive = squares > 0
-    return squares.where(positive, 1).sqrt().where(positive, 0)
+    zero = squares <= 0
+    return squares.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)

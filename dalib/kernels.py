@@ -8,7 +8,7 @@ the data takes it, outside the graph, from the rows that it is called with; the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +31,7 @@ __all__ = [
     "RationalQuadratic",
     "Rule",
     "chosen",
+    "compared",
     "gaussian_kernel",
     "gaussian_variances",
     "mean_squared_distance",
@@ -86,16 +87,31 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class KernelSum(Kernel):
+class _OfTwo(Kernel):
+    first: Kernel
+    second: Kernel
+
+    def __post_init__(self) -> None:
+        for kernel, name in ((self.first, "first"), (self.second, "second")):
+            if not isinstance(kernel, Kernel):
+                raise TypeError(f"{name} must be a dalib.kernels.Kernel, got {type(kernel).__name__}")
+
+
+@dataclass(frozen=True)
+class KernelSum(_OfTwo):
     """Sum of two kernels; written ``first + second``.
+
+    Args:
+        first: A kernel.
+        second: Another.
+
+    Raises:
+        TypeError: If one is not a kernel.
 
     Example:
         >>> (Linear() + Linear())(torch.tensor([[3.0]]))  # 9 + 9
         tensor([[18.]])
     """
-
-    first: Kernel
-    second: Kernel
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The sum with the bandwidths of these rows."""
@@ -104,21 +120,32 @@ class KernelSum(Kernel):
 
 
 @dataclass(frozen=True)
-class KernelProduct(Kernel):
+class KernelProduct(_OfTwo):
     """Product of two kernels; written ``first * second``.
+
+    Args:
+        first: A kernel.
+        second: Another.
+
+    Raises:
+        TypeError: If one is not a kernel.
 
     Example:
         >>> (Linear() * Linear())(torch.tensor([[3.0]]))  # 9 times 9
         tensor([[81.]])
     """
 
-    first: Kernel
-    second: Kernel
-
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The product with the bandwidths of these rows."""
         first, second = self.first.at(rows, weights), self.second.at(rows, weights)
         return lambda x, y=None: first(x, y) * second(x, y)
+
+
+def _refuse_rule(rule: object) -> None:
+    if not callable(rule):
+        raise TypeError(
+            f"rule must be a function of rows and weights, got {type(rule).__name__}; try median_squared_distance"
+        )
 
 
 @dataclass(frozen=True)
@@ -131,7 +158,7 @@ class Gaussian(Kernel):
         scales: Factors of the rule.
 
     Raises:
-        TypeError: If the bandwidths are not numbers.
+        TypeError: If the bandwidths or scales are not numbers, or ``rule`` is no function.
         ValueError: If there is no bandwidth or scale, or one is not positive and finite.
 
     Example:
@@ -149,6 +176,9 @@ class Gaussian(Kernel):
             if not isinstance(self.bandwidths, Tensor):
                 object.__setattr__(self, "bandwidths", numbers(self.bandwidths))
             gaussian_variances(torch.empty(0, 1, dtype=torch.float64), self.bandwidths)
+        _refuse_rule(self.rule)
+        if not isinstance(self.scales, Iterable) or not isinstance(self.scales, Sized):
+            raise TypeError(f"scales must be a sequence of numbers, got {type(self.scales).__name__}")
         if len(self.scales) == 0:
             raise ValueError("scales must be a sequence of at least one number, got none")
         for scale in self.scales:
@@ -178,12 +208,16 @@ class _OneBandwidth(Kernel):
     def __post_init__(self) -> None:
         if self.bandwidth is not None:
             _checks.positive(self.bandwidth, "bandwidth")
+        _refuse_rule(self.rule)
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel with the bandwidth of these rows."""
         given = self.bandwidth
-        variance = scaled((1.0,), self.rule, rows, weights)[0] if given is None else rows.new_tensor(given) ** 2
-        return lambda x, y=None: self._of(squared_distances(x, y), variance)
+        variance = scaled((1.0,), self.rule, rows, weights)[0] if given is None else rows.new_tensor(float(given)) ** 2
+        return lambda x, y=None: self._between(x, y, variance)
+
+    def _between(self, x: Tensor, y: Tensor | None, variance: Tensor) -> Tensor:
+        return self._of(squared_distances(x, y), variance)
 
     def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define _of, got a kernel without it")
@@ -193,11 +227,15 @@ class _OneBandwidth(Kernel):
 class Laplacian(_OneBandwidth):
     r"""The kernel :math:`\exp(-\|x - y\| / \sigma)` with the Euclidean norm; its gradient at equal rows is taken as zero.
 
+    Computed in float64 and returned in the dtype of the rows: the root of a distance that is zero but for rounding is not
+    small in float32.
+
     Args:
         bandwidth: The width :math:`\sigma`, positive. Default: the square root of ``rule``.
         rule: Scale of the sample: :func:`mean_squared_distance` or :func:`median_squared_distance`.
 
     Raises:
+        TypeError: If a number is none, or ``rule`` is no function.
         ValueError: If the bandwidth is not positive and finite.
 
     Example:
@@ -205,6 +243,9 @@ class Laplacian(_OneBandwidth):
         tensor([[1.0000, 0.3679],
                 [0.3679, 1.0000]])
     """
+
+    def _between(self, x: Tensor, y: Tensor | None, variance: Tensor) -> Tensor:
+        return super()._between(x.double(), None if y is None else y.double(), variance.double()).to(x.dtype)
 
     def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
         return torch.exp(roots(distances) / -variance.sqrt())
@@ -220,6 +261,7 @@ class RationalQuadratic(_OneBandwidth):
         alpha: The exponent, positive; the kernel tends to the Gaussian as it grows.
 
     Raises:
+        TypeError: If a number is none, or ``rule`` is no function.
         ValueError: If the bandwidth or ``alpha`` is not positive and finite.
 
     Example:
@@ -247,6 +289,7 @@ class Polynomial(Kernel):
         offset: The constant :math:`c`, not negative. With zero only the moments of order ``p`` are compared.
 
     Raises:
+        TypeError: If ``degree`` is not an integer or ``offset`` not a number.
         ValueError: If ``degree`` is below 1, or ``offset`` is negative or not finite.
 
     Example:
@@ -259,8 +302,7 @@ class Polynomial(Kernel):
 
     def __post_init__(self) -> None:
         _checks.at_least(self.degree, 1, "degree")
-        if not 0 <= self.offset < float("inf"):
-            raise ValueError(f"offset must be finite and not negative, got {self.offset:g}")
+        _checks.not_negative(self.offset, "offset")
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel itself: it has no bandwidth."""
@@ -271,6 +313,8 @@ class Polynomial(Kernel):
 class Linear(Kernel):
     r"""The kernel :math:`x \cdot y`: it compares the means.
 
+    The losses take it about the mean of the pooled rows: :func:`compared`.
+
     Example:
         >>> Linear()(torch.tensor([[1.0], [2.0]]))
         tensor([[1., 2.],
@@ -280,6 +324,38 @@ class Linear(Kernel):
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel itself: it has no bandwidth."""
         return lambda x, y=None: x @ (x if y is None else y).mT
+
+
+def compared(kernel: Kernel, rows: Tensor, weights: Tensor | None = None) -> Gram:
+    """The kernel for these pooled rows as the statistics of MMD take it: a linear one about their mean.
+
+    Far from zero the products of the rows have no digits left for what differs between two samples. Every such statistic
+    estimates the same number about any origin; in those that give each row one share of the terms within its domain and
+    of the terms across (MMD, and without weights the unbiased, the block and for equal numbers of rows the linear-time
+    estimate) the origin drops out of the value too. Other kernels are left as they are, in sums one by one.
+
+    Args:
+        kernel: Any kernel.
+        rows: The pooled sample, shape ``(n, d)``.
+        weights: One weight a row, shape ``(n,)``; a row of weight zero is not there.
+
+    Example:
+        >>> compared(Linear(), torch.tensor([[1.0], [3.0]]))(torch.tensor([[5.0]]))  # (5 - 2)^2
+        tensor([[9.]])
+    """
+    if isinstance(kernel, KernelSum):
+        first, second = compared(kernel.first, rows, weights), compared(kernel.second, rows, weights)
+        return lambda x, y=None: first(x, y) + second(x, y)
+    gram = kernel.at(rows, weights)
+    if not isinstance(kernel, Linear):
+        return gram
+    rows = rows.detach()
+    if weights is None:
+        middle = rows.mean(dim=0)
+    else:
+        there = (weights.detach() > 0).to(rows.dtype)
+        middle = there / there.sum() @ rows
+    return lambda x, y=None: gram(x - middle, None if y is None else y - middle)
 
 
 def chosen(kernel: Kernel | None, bandwidths: Sequence[float] | Tensor | None) -> Kernel:

@@ -1,6 +1,7 @@
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -120,6 +121,12 @@ def test_equal_rows_have_a_kernel_of_one_and_no_nan_gradient(kernel):
         (lambda: RationalQuadratic(alpha=-1.0), ValueError, "alpha must be positive"),
         (lambda: Polynomial(0), ValueError, "degree must be at least 1, got 0"),
         (lambda: Polynomial(offset=-1.0), ValueError, "offset must be finite and not negative, got -1"),
+        (lambda: Polynomial(2, "a"), TypeError, "offset must be a number, got str"),
+        (lambda: Gaussian(rule="median"), TypeError, "rule must be a function of rows and weights, got str"),
+        (lambda: Laplacian(rule="median"), TypeError, "rule must be a function of rows and weights, got str"),
+        (lambda: Gaussian(scales=2.0), TypeError, "scales must be a sequence of numbers, got float"),
+        (lambda: Gaussian() + 1, TypeError, "second must be a dalib.kernels.Kernel, got int"),
+        (lambda: Gaussian() * 2.0, TypeError, "second must be a dalib.kernels.Kernel, got float"),
         (lambda: chosen("rbf", None), TypeError, "kernel must be a dalib.kernels.Kernel, got str"),
         (lambda: chosen(Linear(), [1.0]), ValueError, "bandwidths must be left out when kernel is given"),
         (lambda: Kernel()(torch.ones(1, 1)), TypeError, "Kernel must define at"),
@@ -128,3 +135,19 @@ def test_equal_rows_have_a_kernel_of_one_and_no_nan_gradient(kernel):
 def test_errors_say_what_was_expected(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("of_numpy", "plain"),
+    [
+        (Gaussian(np.array([0.5, 2.0], dtype=np.float32)), Gaussian([0.5, 2.0])),
+        (Gaussian(scales=np.array([0.5, 2.0], dtype=np.float32)), Gaussian(scales=(0.5, 2.0))),
+        (Laplacian(np.float32(1.5)), Laplacian(1.5)),
+        (Laplacian(np.int64(2)), Laplacian(2)),
+        (RationalQuadratic(np.float32(1.5), alpha=np.float16(0.5)), RationalQuadratic(1.5, alpha=0.5)),
+        (Polynomial(np.int64(2), np.float32(0.5)), Polynomial(2, 0.5)),
+    ],
+)
+def test_scalars_of_numpy_are_numbers(of_numpy, plain):
+    rows = torch.randn(4, 3)
+    torch.testing.assert_close(of_numpy(rows), plain(rows), rtol=0, atol=0)

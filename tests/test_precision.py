@@ -21,12 +21,22 @@ def test_half_precision_is_promoted_within_tuples_lists_and_options_and_the_rest
 
 
 def test_two_dtypes_reach_the_function_which_refuses_them():
-    assert kinds(torch.zeros(2, dtype=torch.float16), torch.zeros(2)).tolist() == [2, 4]
+    half, single = torch.zeros(2, dtype=torch.float16), torch.zeros(2)
+    assert kinds(half, single).tolist() == [2, 4]
+    assert kinds(source=half, target=single).tolist() == [2, 4]
+
+
+def test_two_dtypes_in_one_layer_reach_the_function_and_two_layers_may_differ():
+    layers = float32_island(lambda source, target: torch.tensor([x.dtype.itemsize for x in (*source, *target)]))
+    half, single = torch.zeros(2, dtype=torch.float16), torch.zeros(2)
+    assert layers((half,), (single,)).tolist() == [2, 4]
+    assert layers((half, single), (half, single)).tolist() == [4, 4, 4, 4]
 
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_the_autocast_of_the_samples_own_device_is_left(nested, monkeypatch):
     asked = []
+    monkeypatch.setattr(torch.amp, "is_autocast_available", lambda device: True)
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: asked.append(device))
     sample = torch.zeros(2, device="meta")
     layers_or_rows = ((sample, sample), sample) if nested else (sample, sample)

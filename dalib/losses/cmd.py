@@ -42,10 +42,11 @@ def cmd_loss(
         Scalar tensor, not negative; float32 for half-precision features.
 
     Raises:
-        TypeError: If the inputs are not floating-point tensors of one dtype, or ``order`` is not an integer.
+        TypeError: If the inputs are not floating-point tensors of one dtype, or ``order`` is not an integer or
+            ``interval`` not a pair of numbers.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if ``order``
             is below 1; if ``interval`` is not ``(a, b)`` with ``a < b``; if weights are negative, all zero or not one a
-            row.
+            row; if the features are too large for the loss to be in its dtype.
 
     References:
         .. [1] Zellinger et al. Central Moment Discrepancy (CMD) for Domain-Invariant Representation Learning. ICLR 2017.
@@ -69,6 +70,7 @@ def cmd_loss(
     for _ in range(2, order + 1):
         x_power, y_power = x_power * x, y_power * y
         value = value + _norm(a @ x_power - b @ y_power)
+    _checks.finite_loss(value, source, target)
     return value
 
 
@@ -79,6 +81,8 @@ def _norm(x: Tensor) -> Tensor:
 def _length(interval: tuple[float, float]) -> float:
     if not isinstance(interval, tuple | list) or len(interval) != 2:
         raise TypeError(f"interval must be a pair (a, b), got {interval!r}")
+    for end in interval:
+        _checks.number(end, "interval")
     length = interval[1] - interval[0]
     if not 0 < length < float("inf"):
         raise ValueError(f"interval must be (a, b) with a < b, both finite, got {tuple(interval)}")

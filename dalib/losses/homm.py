@@ -42,7 +42,8 @@ def homm_loss(
         order: The order ``p`` of the moments, at least 1; 3 and 4 in the paper.
         centred: Whether the rows of each domain are centred first; the loss then does not see a shift.
         samples: Number :math:`N` of entries to draw, at least 1; 300,000 in the authors' code. Default: all, exactly. The
-            drawn form needs memory for (n + m) N numbers and is cheaper only for very many rows.
+            drawn form needs memory for 3 (n + m) N numbers, with a gradient for 2 p + 1 times (n + m) N, and is cheaper only
+            for very many rows.
         generator: Source of randomness for the entries, on the device of the rows; default: torch's global one.
         source_weights: Weights :math:`a_i` of the source rows, shape ``(n,)``; rescaled to sum to one.
         target_weights: Same for the target rows, shape ``(m,)``.
@@ -54,7 +55,8 @@ def homm_loss(
         TypeError: If the inputs are not floating-point tensors of one dtype, or ``order`` or ``samples`` is not an
             integer.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if ``order``
-            or ``samples`` is below 1; if weights are negative, all zero or not one a row.
+            or ``samples`` is below 1; if weights are negative, all zero or not one a row; if the features are too large for
+            the loss to be in its dtype.
 
     References:
         .. [1] Chen et al. HoMM: Higher-order Moment Matching for Unsupervised Domain Adaptation. AAAI 2020.
@@ -81,9 +83,14 @@ def homm_loss(
     if samples is not None:
         _checks.at_least(samples, 1, "samples")
         entries = torch.randint(rows.shape[1], (order, samples), generator=generator, device=rows.device)
-        return (signs @ torch.stack([rows[:, drawn] for drawn in entries]).prod(dim=0)).square().mean()
-    products = (rows @ rows.mT / source.shape[1]) ** order
-    return (signs @ products @ signs).clamp_min(0)  # below zero only by rounding
+        products = rows[:, entries[0]]
+        for drawn in entries[1:]:  # one factor at a time: all of them would be ``order`` times the memory
+            products = products * rows[:, drawn]
+        value = (signs @ products).square().mean()
+    else:
+        value = signs @ (rows @ rows.mT / source.shape[1]) ** order @ signs
+    _checks.finite_loss(value, source, target)
+    return value.clamp_min(0)  # below zero only by rounding
 
 
 class HoMMLoss(nn.Module):

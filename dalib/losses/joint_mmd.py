@@ -84,6 +84,8 @@ def _check_layers(source: object, target: object) -> None:
 
 def _checked_kernels(kernels: Sequence[Gaussian] | None, layers: int) -> Sequence[Gaussian]:
     kernels = [Gaussian()] * layers if kernels is None else kernels
+    if not isinstance(kernels, Sequence):
+        raise TypeError(f"kernels must be a sequence, one a layer, got {type(kernels).__name__}")
     for kernel in kernels:
         if not isinstance(kernel, Gaussian):
             raise TypeError(f"kernels must be Gaussian kernels, got {type(kernel).__name__}")

@@ -31,7 +31,7 @@ class WassersteinCriticLoss(nn.Module):
         generator: Source of randomness for the points between, on the device of the rows; default: torch's global one.
 
     Raises:
-        TypeError: If ``critic`` is not a module.
+        TypeError: If ``critic`` is not a module or ``penalty`` not a number.
         ValueError: If ``penalty`` is negative; in ``forward``, if the inputs are not two finite matrices of one width, or
             the critic does not return one number a row.
 
@@ -56,8 +56,7 @@ class WassersteinCriticLoss(nn.Module):
         super().__init__()
         if not isinstance(critic, nn.Module):
             raise TypeError(f"critic must be a torch.nn.Module, got {type(critic).__name__}")
-        if not 0 <= penalty < float("inf"):
-            raise ValueError(f"penalty must be finite and not negative, got {penalty:g}")
+        _checks.not_negative(penalty, "penalty")
         self.critic = critic
         self.penalty = penalty
         self.reversal = GradientReversal(strength)

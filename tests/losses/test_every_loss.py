@@ -1,5 +1,6 @@
 """What holds for every loss: dtypes, autocast, compilation, copies, and that the module is the function."""
 
+import contextlib
 import copy
 import io
 import pickle
@@ -96,6 +97,35 @@ def test_func_transforms(case):
     gradient = torch.func.grad(module)(*inputs)
     first = inputs[0].clone().requires_grad_()
     torch.testing.assert_close(gradient, torch.autograd.grad(module(first, *inputs[1:]), first)[0])
+
+
+def test_meta_tensors_give_a_meta_scalar(case):
+    module, _, inputs = case
+    rows = [x.to("meta").requires_grad_() for x in inputs]
+    for checks in (contextlib.nullcontext(), dalib.value_checks()):
+        with checks:
+            value = copy.deepcopy(module).to("meta")(*rows)
+        assert value.is_meta
+        assert value.shape == ()
+    value.backward()
+    assert all(x.grad.shape == x.shape for x in rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (torch.Tensor.to_sparse, "must be a dense tensor, got layout torch.sparse_coo; convert it with "),
+        (torch.Tensor.to_sparse_csr, "must be a dense tensor, got layout torch.sparse_csr; convert it with "),
+        (
+            lambda x: x.to(torch.float8_e4m3fn),
+            "must have dtype float16, bfloat16, float32 or float64, got torch.float8_e4m3fn; convert it with ",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_other_layouts_and_dtypes_are_refused(case, kind, message):
+    with pytest.raises(TypeError, match=message):
+        (case[1] or case[0])(*map(kind, case[2]))
 
 
 @pytest.mark.cuda

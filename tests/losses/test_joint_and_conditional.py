@@ -226,6 +226,16 @@ ROWS, LABELS = torch.ones(3, 2), torch.tensor([0, 1, 1])
             TypeError,
             "kernels must be Gaussian kernels",
         ),
+        (
+            lambda: joint_mmd_loss((ROWS.half(),), (ROWS,)),
+            TypeError,
+            "source and target must have one dtype, got torch.float16 and torch.float32",
+        ),
+        (
+            lambda: joint_mmd_loss((ROWS,), (ROWS,), kernels=Gaussian()),
+            TypeError,
+            "kernels must be a sequence, one a layer, got Gaussian",
+        ),
         (lambda: joint_mmd_loss((ROWS,), (ROWS,), kernels=[]), ValueError, "kernels must be one for each of 1 layers"),
         (lambda: AdversarialMapLoss(3, [2]), TypeError, "loss must be callable, got int"),
         (lambda: AdversarialMapLoss(JointMMDLoss(), [0]), ValueError, "widths must be at least 1, got 0"),

@@ -172,3 +172,19 @@ def test_errors_name_the_argument_what_was_expected_and_what_came(arguments, opt
 def test_module_refuses_bad_bandwidths_when_it_is_built():
     with pytest.raises(ValueError, match="bandwidths must be positive"):
         MMDLoss(bandwidths=[-1.0])
+
+
+@pytest.mark.parametrize("bandwidth", [None, 0.01, 1.0])
+def test_a_laplacian_kernel_of_float32_rows_that_both_samples_share(bandwidth):
+    generator = torch.Generator().manual_seed(0)
+    rows, others = torch.randn(2, 32, 256, generator=generator)
+    kernel = Laplacian(bandwidth)
+    assert mmd_loss(rows, rows.clone(), kernel=kernel).item() < (1e-7 if bandwidth is None else 1e-5)
+    source, target = (x.requires_grad_() for x in (rows, torch.cat([rows[:16].detach(), others[16:]])))
+    single = mmd_loss(source, target, kernel=kernel)
+    double = mmd_loss(source.double(), target.double(), kernel=kernel)
+    assert single.dtype == torch.float32
+    assert single.item() == pytest.approx(double.item(), rel=1e-5)
+    for got, want in zip(*(torch.autograd.grad(value, (source, target)) for value in (single, double)), strict=True):
+        assert got.dtype == torch.float32
+        assert (got - want).norm() <= 1e-5 * want.norm() + 1e-8

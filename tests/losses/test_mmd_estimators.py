@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dalib.kernels import Gaussian, Laplacian
+from dalib.kernels import Gaussian, Laplacian, Linear
 from dalib.losses import (
     block_mmd_loss,
     linear_time_mmd_loss,
@@ -251,3 +251,72 @@ def test_twenty_thousand_rows():
     found = mmd_test(source, target, permutations=50, generator=torch.Generator().manual_seed(0))
     assert found.p_value == 1 / 51
     assert found.statistic > 5 * found.standard_error
+
+
+FAR = [Linear(), Linear() + Gaussian([8.0]), Laplacian(8.0) + (Linear() + Linear())]
+
+
+@pytest.mark.parametrize("shift", [1e3, 1e4])
+@pytest.mark.parametrize("kernel", FAR)
+@pytest.mark.parametrize("function", [mmd_loss, unbiased_mmd_loss, linear_time_mmd_loss, block_mmd_loss])
+def test_the_linear_kernel_keeps_its_digits_far_from_zero(function, kernel, shift):
+    generator = torch.Generator().manual_seed(0)
+    near = torch.randn(2, 12, 16, dtype=torch.float64, generator=generator)
+    near[1] += 0.5
+    far = (near + shift).float().requires_grad_()
+    near = (far.detach().double() - shift).requires_grad_()
+    value, expected = function(*far, kernel=kernel), function(*near, kernel=kernel)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+    gradient, wanted = (torch.autograd.grad(v, x)[0] for v, x in ((value, far), (expected, near)))
+    torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_the_two_sample_test_with_a_linear_kernel_far_from_zero():
+    source, target = (torch.randn(1100, 4) + 1e4, torch.randn(1000, 4) + 1e4 + 0.2)
+
+    def found(x, y):
+        return mmd_test(x, y, kernel=Linear(), permutations=20, generator=torch.Generator().manual_seed(0))
+
+    far, near = found(source, target), found(source - 1e4, target - 1e4)
+    assert far.statistic == pytest.approx(near.statistic, rel=1e-3)
+    assert far.standard_error == pytest.approx(near.standard_error, rel=1e-3)
+    assert far.p_value == near.p_value == 1 / 21
+
+
+def test_ties_count_for_the_hypothesis_with_a_linear_kernel():
+    rows = torch.tensor([[0.1], [0.7]]).repeat(3, 1)
+    assert mmd_test(rows[:2], rows[:2], kernel=Linear(), permutations=50).p_value == 1.0
+
+
+@given(two_samples(min_rows=2), st.data())
+def test_a_row_of_weight_zero_is_not_there_for_the_linear_kernel(samples, data):
+    weights = data.draw(row_weights(len(samples[0])))
+    more = torch.cat([samples[0], torch.full_like(samples[0][:1], 50.0)])
+    for function in (mmd_loss, unbiased_mmd_loss):
+        without = function(*samples, kernel=Linear(), source_weights=weights)
+        value = function(more, samples[1], kernel=Linear(), source_weights=torch.cat([weights, weights.new_zeros(1)]))
+        torch.testing.assert_close(value, without, rtol=1e-9, atol=1e-9)
+
+
+def test_the_linear_kernel_is_unbiased_about_the_mean_of_the_rows():
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.rand(5, generator=generator, dtype=torch.float64) + 0.1
+    values = torch.stack(
+        [
+            torch.stack(
+                [
+                    unbiased_mmd_loss(source, target, kernel=Linear(), source_weights=weights),
+                    linear_time_mmd_loss(source, target, kernel=Linear()),
+                ]
+            )
+            for source, target in (
+                (
+                    torch.randn(5, 1, dtype=torch.float64, generator=generator) + 30,
+                    torch.randn(8, 1, dtype=torch.float64, generator=generator) + 31,
+                )
+                for _ in range(3000)
+            )
+        ]
+    )
+    assert ((values.mean(dim=0) - 1).abs() < 4 * values.std(dim=0) / 3000**0.5).all()
+    assert values.std(dim=0).max() < 3  # about zero it is ten times as much

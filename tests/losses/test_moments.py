@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dalib.losses import HoMMLoss, cmd_loss, coral_loss, homm_loss, log_coral_loss, mean_loss
 from tests.strategies import counts, row_weights, two_samples
@@ -200,6 +201,8 @@ ROWS = torch.ones(3, 2)
         (lambda: cmd_loss(ROWS, ROWS, order=2.5), TypeError, "order must be an integer, got float"),
         (lambda: cmd_loss(ROWS, ROWS, interval=(1, 1)), ValueError, r"interval must be \(a, b\) with a < b"),
         (lambda: cmd_loss(ROWS, ROWS, interval=3), TypeError, r"interval must be a pair \(a, b\), got 3"),
+        (lambda: cmd_loss(ROWS, ROWS, interval=("a", "b")), TypeError, "interval must be a number, got str"),
+        (lambda: cmd_loss(ROWS, ROWS, order=np.bool_(True)), TypeError, "order must be an integer, got bool"),
         (lambda: homm_loss(ROWS, ROWS, order=0), ValueError, "order must be at least 1, got 0"),
     ],
 )
@@ -238,3 +241,41 @@ def test_wrong_numbers_of_drawn_entries():
             call(0)
         with pytest.raises(TypeError, match="samples must be an integer, got float"):
             call(2.5)
+
+
+def test_scalars_of_numpy_are_numbers():
+    source, target = pair(5, 4, 3)
+    interval = np.float32(-1.0), np.int64(2)
+    assert cmd_loss(source, target, order=np.int64(3), interval=interval) == cmd_loss(
+        source, target, order=3, interval=(-1.0, 2.0)
+    )
+    assert homm_loss(source, target, order=np.int32(4)) == homm_loss(source, target, order=4)
+    drawn = [
+        homm_loss(source, target, samples=n, generator=torch.Generator().manual_seed(0)) for n in (np.int64(50), 50)
+    ]
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("scale", [1e10, 1e30])
+@pytest.mark.parametrize(
+    "loss", [cmd_loss, lambda s, t: homm_loss(s, t, order=4), lambda s, t: homm_loss(s, t, order=4, samples=50)]
+)
+def test_features_too_large_for_the_dtype_are_an_error(loss, scale):
+    source, target = (x.float() * scale for x in pair(6, 5, 3))
+    with pytest.raises(ValueError, match="source and target must be small enough for the loss to be a"):
+        loss(source, target)
+
+
+def test_drawn_entries_are_multiplied_one_factor_at_a_time():
+    class Largest(TorchDispatchMode):
+        numbers = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            made = function(*args, **(kwargs or {}))
+            self.numbers = max(self.numbers, made.numel() if isinstance(made, torch.Tensor) else 0)
+            return made
+
+    source, target = pair(5, 4, 3)
+    with Largest() as largest:
+        homm_loss(source, target, order=4, samples=1000)
+    assert largest.numbers == (5 + 4) * 1000

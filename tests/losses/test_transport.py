@@ -480,6 +480,11 @@ ROWS = torch.ones(3, 2)
         (lambda: sinkhorn_loss(ROWS, ROWS, tolerance=1.0), ValueError, r"tolerance must be in \[0, 1\), got 1"),
         (lambda: WassersteinCriticLoss(len), TypeError, "critic must be a torch.nn.Module, got builtin"),
         (
+            lambda: WassersteinCriticLoss(nn.Linear(2, 1), penalty="a"),
+            TypeError,
+            "penalty must be a number, got str",
+        ),
+        (
             lambda: WassersteinCriticLoss(nn.Linear(2, 1), penalty=-1.0),
             ValueError,
             "penalty must be finite and not neg",
