@@ -170,7 +170,8 @@ def validators_part(group: Group) -> Part:
         f"{group.words.noun} over all checkpoints of a pair."
     )
     notes = (
-        "regret over runs: one checkpoint is picked among those of all methods and seeds, the worst one among equal scores.",
+        "regret: the latest of equal scores is picked. regret over runs: one checkpoint is picked among those of all methods "
+        "and seeds; among equal scores their mean accuracy counts.",
         "weighted Spearman: mean over the pairs; the top of both rankings counts most; 1 is perfect, 0 is blind.",
     )
     return Part(caption, cells, notes)

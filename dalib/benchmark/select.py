@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dalib.benchmark.ranks import comparable
 from dalib.benchmark.record import Run
 from dalib.benchmark.scores import SCORES
 
@@ -17,8 +18,8 @@ SHOWN = ("source_accuracy", "entropy", "information_maximization", "snd", "class
 def select(run: Run, by: str) -> dict[str, Any]:
     """The checkpoint of a run that a rule picks.
 
-    Among equal scores the later checkpoint is taken. A checkpoint whose score is not a number is never picked by it,
-    unless no other is left: then the last one is taken.
+    Among equal scores (those that agree in 12 significant digits) the later checkpoint is taken. A checkpoint whose score
+    is not a number is never picked by it, unless no other is left: then the last one is taken.
 
     Args:
         run: The record.
@@ -51,7 +52,7 @@ def select(run: Run, by: str) -> dict[str, Any]:
             known = ", ".join([LAST, *run.checkpoints[-1]["scores"], ORACLE])
             raise ValueError(f"by must be one of {known}, got {by!r}")
         values = [checkpoint["scores"][by] for checkpoint in run.checkpoints]
-    numbered = [(value, position) for position, value in enumerate(values) if value is not None]
+    numbered = [(comparable(value), position) for position, value in enumerate(values) if value is not None]
     return run.checkpoints[max(numbered)[1] if numbered else -1]
 
 

@@ -48,6 +48,9 @@ def test_among_equal_scores_the_later_checkpoint_is_taken_and_null_never():
     run.checkpoints[0]["scores"]["confidence"] = 0.9
     run.checkpoints[2]["scores"]["confidence"] = None
     assert select(run, "confidence")["step"] == 20
+    run.checkpoints[0]["scores"]["confidence"] = 0.9 + 2e-16  # larger by rounding alone
+    assert run.checkpoints[0]["scores"]["confidence"] > 0.9
+    assert select(run, "confidence")["step"] == 20
 
 
 def grid():
