@@ -21,7 +21,7 @@ from dalib.data.manifest import MEAN_OF_CLASSES
 SCHEMA = 1
 """Version of the record's fields; it is raised when their meaning changes."""
 
-_BESIDE = ("forward", "evaluation_batch_size")
+BESIDE = ("forward", "evaluation_batch_size")
 """What of a protocol may differ within one table: the forward mode is a row's, the other changes rounding alone."""
 
 
@@ -80,7 +80,7 @@ class Run:
         """
         if "protocol" not in self.config:
             return None
-        return identity.key({name: entry for name, entry in self.config["protocol"].items() if name not in _BESIDE})
+        return identity.key({name: entry for name, entry in self.config["protocol"].items() if name not in BESIDE})
 
     @property
     def kind(self) -> str:

@@ -149,6 +149,8 @@ def _data(scenario: Scenario) -> dict[str, Any]:
         "target": scenario.target.name,
         "classes": len(scenario.source.classes),
         "fingerprint": scenario.fingerprint(),
+        "source_fingerprint": scenario.domain_fingerprints[0],
+        "target_fingerprint": scenario.domain_fingerprints[1],
         "kind": scenario.kind,
         "class_names": list(scenario.source.classes),
         **roles,
