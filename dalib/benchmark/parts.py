@@ -227,9 +227,10 @@ def made_parts(group: Group, names: tuple[str, ...]) -> tuple[list[Part], list[s
     made = [part for part in (PARTS[name](group) for name in names) if len(part.cells) > 1]
     notes = [note for part in made for note in part.notes]
     if any(line[0].endswith(MARK) for part in made for line in part.cells):
-        notes.append(
-            f"{MARK} trained on the labels of 80 % of the target rows, scored on the other 20 %; no source rows."
-        )
+        inductive = any(float(run.split.get("target_test", 0.0)) for run in group.runs)
+        rows = "the target rows that others see" if inductive else "80 % of the target rows"
+        scored = "the same rows as they are" if inductive else "the other 20 %"
+        notes.append(f"{MARK} trained on the labels of {rows}, scored on {scored}; no source rows.")
     for row, count in group.other_configurations:
         notes.append(f"{group.label(row)}: the newest configuration; {count} records of others are left out.")
     if group.left_out:

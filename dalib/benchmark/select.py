@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dalib.benchmark.ranks import comparable
@@ -54,6 +54,22 @@ def select(run: Run, by: str) -> dict[str, Any]:
         values = [checkpoint["scores"][by] for checkpoint in run.checkpoints]
     numbered = [(comparable(value), position) for position, value in enumerate(values) if value is not None]
     return run.checkpoints[max(numbered)[1] if numbered else -1]
+
+
+def check_names(scores: Iterable[str]) -> None:
+    """Raise if a validator has the name of a rule that needs none.
+
+    Example:
+        >>> check_names(["oracle"])
+        Traceback (most recent call last):
+            ...
+        ValueError: scores must have other names than last and oracle, which are rules of their own, got 'oracle'
+    """
+    for name in scores:
+        if name in (LAST, ORACLE):
+            raise ValueError(
+                f"scores must have other names than {LAST} and {ORACLE}, which are rules of their own, got {name!r}"
+            )
 
 
 def rules(runs: Sequence[Run]) -> list[str]:
