@@ -16,8 +16,10 @@ import re
 import statistics
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dalib
 
@@ -132,6 +134,8 @@ def filled(text: str) -> str:
     text = re.sub(r"<!-- weights study -->\n.*?<!-- end -->", lambda _: _weights_study(), text, flags=re.DOTALL)
     text = re.sub(r"<!-- weights speed -->\n.*?<!-- end -->", lambda _: _weights_speed(), text, flags=re.DOTALL)
     text = re.sub(r"<!-- losses speed -->\n.*?<!-- end -->", lambda _: _losses_speed(), text, flags=re.DOTALL)
+    for name, prose in PROSE.items():
+        text = re.sub(f"<!-- {name} -->\n.*?<!-- end -->", partial(_prose, name, prose), text, flags=re.DOTALL)
     return re.sub(r"<!-- alignment -->\n.*?<!-- end -->", lambda _: _alignment(), text, flags=re.DOTALL)
 
 
@@ -161,6 +165,90 @@ def _averages(*names: str) -> dict[tuple[str, str], str]:
                 if not group.supervised(row):
                     found.setdefault(row, str(group.average(row)))
     return found
+
+
+def _prose(name: str, prose: Callable[[str], str], match: re.Match[str]) -> str:
+    return f"<!-- {name} -->\n{prose(match[0].partition(chr(10))[2].rpartition(chr(10))[0])}\n<!-- end -->"
+
+
+def _record(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _harness_speed(_: str) -> str:
+    record = _record("harness_speed")
+    parts = record["seconds_in_runs"]
+    training, evaluation = (100 * parts[name] / sum(parts.values()) for name in ("training", "evaluation"))
+    around = 100 * (record["wall_seconds"] / record["bound_wall_seconds"] - 1)
+    return (
+        "Nine methods on six pairs with three seeds of Office-31 features, 162 runs of 1000 steps, took "
+        f"{record['wall_seconds']:.0f} seconds in {record['processes']} processes\n"
+        "(`benchmarks/harness_speed.py`, record `harness_speed.json`; as the machine's hour has it, eight to ten minutes): "
+        f"{training:.0f} % in training steps,\n{evaluation:.0f} % in evaluation with sixteen validators at five checkpoints; "
+        f"what is around the runs adds {around:.0f} %. A training step of `control`\n"
+        f"takes {record['control_step_over_bare_step']:.1f} times the same step written by hand in torch."
+    )
+
+
+def _seeds_at_once(_: str) -> str:
+    rows = _record("seeds_at_once")["rows"].values()
+    ratios = [row["one after another"] / row["at once"] for row in rows]
+    apart = max(row["first losses apart"] for row in rows)
+    return (
+        "Seeds are processes too, not one batched network: on a CPU the batched form of three seeds is no faster than "
+        f"three steps\n(`benchmarks/seeds_at_once.py`, record `seeds_at_once.json`: {min(ratios):.2f} to {max(ratios):.2f} times the "
+        f"speed, losses of the first step equal to\n{f'{apart:.0e}'.replace('e-0', 'e-')}), since a step of these "
+        "networks is matrix products."
+    )
+
+
+def _step_cost(_: str) -> str:
+    record = _record("step_cost")
+    wide = {name.removesuffix(" (joint)"): row["ratio"] for name, row in record["features 2048 -> 256"].items()}
+    images = record["images 32 x 32 through a ResNet-18-shaped network of width 16"]["dann (joint)"]["ratio"]
+    reversal = 100 * (record["reversal of 64 x 256 features"]["discriminator with it / without it"] - 1)
+    of = {name: f"{ratio:.1f}" for name, ratio in wide.items()}
+    return (
+        f"On features of 2048 the objective is most of the work: DANN {of['dann']}, randomized CDAN {of['cdan']} and with "
+        f"entropy\n{of['cdan_e']} (its discriminator is 1024 wide), MDD {of['mdd']}, DALN {of['daln']}, BSP {of['bsp']}, MCD by "
+        f"reversal {of['mcd_reversal']} and in three phases {of['mcd']}, WDGRL {of['wdgrl']} (one\n"
+        f"forward of both domains). A convolutional network hides it: DANN {images:.2f}. The reversal itself costs a "
+        f"discriminator of 256\nfeatures {reversal:.0f} %."
+    )
+
+
+_PEERS = {
+    "TLlib, multi-kernel MMD": "TLlib MultipleKernelMaximumMeanDiscrepancy",
+    "DeepDA, `MMDLoss`": "DeepDA MMDLoss",
+    "pytorch-adapt, `MMDLoss`, quadratic": "pytorch-adapt MMDLoss, quadratic",
+    "skada, `dan_loss`, five widths": "skada, 5 kernels dan_loss",
+    "TLlib, `CorrelationAlignmentLoss`": "TLlib CorrelationAlignmentLoss",
+    "pytorch-adapt and skada, CORAL": "pytorch-adapt CORAL",
+}
+
+
+def _paper_and_code(table: str) -> str:
+    """The table of the page with the values of the record: the formulas beside them are written by hand."""
+    rows = {row["of"]: row for row in _record("paper_and_code")["rows"]}
+    lines = table.splitlines()
+    for place, line in enumerate(lines):
+        cells = line.strip("| ").split(" | ")
+        if cells[0] in _PEERS:
+            row = rows[_PEERS[cells[0]]]
+            value = f"{row['dalib_value']:.6f}"
+            cells = [cells[0], f"{row['value']:.6f}", cells[2], re.sub(r"^[\d.]+", value, cells[3])]
+            lines[place] = f"| {' | '.join(cells)} |"
+    return "\n".join(lines)
+
+
+PROSE: dict[str, Callable[[str], str]] = {
+    "harness speed": _harness_speed,
+    "seeds at once": _seeds_at_once,
+    "step cost": _step_cost,
+    "paper and code": _paper_and_code,
+}
+"""Blocks of prose with numbers of a record, by name."""
 
 
 def _alignment() -> str:

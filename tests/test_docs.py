@@ -16,6 +16,20 @@ def test_generated_pages_and_tables_are_up_to_date():
     assert not stale, f"run: python docs/generate.py ({[str(path.relative_to(ROOT)) for path in stale]})"
 
 
+@pytest.mark.parametrize("name", ["harness_speed", "step_cost", "seeds_at_once", "paper_and_code"])
+def test_prose_follows_the_numbers_of_its_record(name, tmp_path):
+    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    page = {"step_cost": "adversarial", "paper_and_code": "paper_and_code"}.get(name, "large_runs")
+    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+    assert generate["filled"](text) == text
+    record = (generate["RECORDS"] / f"{name}.json").read_text("utf-8")
+    (tmp_path / f"{name}.json").write_text(re.sub(r"\b\d+\.\d+(?=[,\s])", lambda n: str(2 * float(n[0]) + 1), record))
+    for other in {"harness_speed", "seeds_at_once"} - {name}:
+        (tmp_path / f"{other}.json").write_text((generate["RECORDS"] / f"{other}.json").read_text("utf-8"))
+    generate["filled"].__globals__["RECORDS"] = tmp_path
+    assert generate["filled"](text) != text
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text("utf-8")):

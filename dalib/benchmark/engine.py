@@ -19,6 +19,7 @@ from dalib.benchmark.record import Run, file_stem, finished_run
 from dalib.benchmark.run import run, run_key
 from dalib.benchmark.scenario import Scenario, check_share
 from dalib.benchmark.scores import SCORES, Score
+from dalib.benchmark.select import check_names
 from dalib.benchmark.target_supervised import TargetSupervised, check_no_unknown
 
 _MOST_SEEDS = 10_000
@@ -100,7 +101,8 @@ def benchmark(
 
     Raises:
         TypeError: If an argument is of the wrong kind.
-        ValueError: If there is nothing to run, two scenarios share a name, or ``out`` cannot be written.
+        ValueError: If there is nothing to run, two scenarios share a name, a validator is called ``"last"`` or ``"oracle"``,
+            or ``out`` cannot be written.
         RuntimeError: After all other runs are finished, if the loss of some became NaN or infinite.
 
     Example:
@@ -147,6 +149,7 @@ def _prepared(
     """The jobs that are left with their positions, and the finished runs by position."""
     numbers = _numbers(seeds)
     _check(methods, scenarios)
+    check_names(scores)
     _checks.at_least(jobs, 1, "jobs")
     if jobs > 1:
         _check_backend(jobs)

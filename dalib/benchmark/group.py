@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import statistics
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dalib.benchmark.kinds import KINDS, WORDS, Words
-from dalib.benchmark.record import Run
+from dalib.benchmark import identity
+from dalib.benchmark.kinds import KINDS, ROLES, WORDS, Words
+from dalib.benchmark.record import BESIDE, Run
 from dalib.benchmark.select import LAST, select
 
 MARK = "†"
 """What stands behind the name of a row that was trained on target labels."""
+
+CAPTIONED = ("steps", "batch_size", "bottleneck", "processes")
+"""Fields of the protocol that every caption names."""
 
 _MODES = ("source", "", "joint", "separate")
 
@@ -49,13 +55,17 @@ class Group:
 
     Args:
         runs: At most one for each method, mode, pair and seed.
-        left_out: Number of older records of runs that are there again with other code or options.
+        left_out: Number of older records of runs that are there again with other code.
         validators: Validators that tables have a column for; ``None`` for the usual ones.
+        other_configurations: Rows of which records with older options are left out, and how many.
+        told: What sets this group apart from others of its title: protocol, held-out rows, classes, content of the data.
     """
 
     runs: tuple[Run, ...]
     left_out: int
     validators: tuple[str, ...] | None = None
+    other_configurations: tuple[tuple[tuple[str, str], int], ...] = ()
+    told: tuple[str, ...] = ()
 
     @functools.cached_property
     def pairs(self) -> list[str]:
@@ -123,14 +133,15 @@ class Group:
 
 
 def groups(runs: Sequence[Run]) -> list[Group]:
-    """Runs sorted into tables; of several records of one run the newest is taken.
+    """Runs sorted into tables; of several configurations of one method, and records of one run, the newest is taken.
 
     Args:
         runs: Records, in any order.
 
     Returns:
-        One group for each data set, kind of scenario and choice of its classes, shares of held-out rows and protocol. The
-        forward modes stand in one group; methods without a protocol of :func:`trained` stand beside the others in each.
+        One group for each data set and its content, kind of scenario and choice of its classes, shares of held-out rows and
+        protocol. The forward modes stand in one group; methods without a protocol of :func:`trained` stand beside the others
+        in each.
 
     Raises:
         ValueError: If there are no runs.
@@ -148,19 +159,99 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     """
     if not runs:
         raise ValueError("runs must hold at least one record, got none")
-    tables: dict[tuple[str, int, tuple[tuple[str, ...], ...], tuple[float, float]], dict[str | None, list[Run]]] = {}
+    places: dict[tuple[str, int, tuple[tuple[str, ...], ...], tuple[float, float]], list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run.finished, run.key)):
         shares = float(run.split["holdout"]), float(run.split.get("target_test", 0.0))
-        place = (run.dataset, list(KINDS).index(run.kind), run.roles, shares)
-        tables.setdefault(place, {}).setdefault(run.protocol, []).append(run)
+        places.setdefault((run.dataset, list(KINDS).index(run.kind), run.roles, shares), []).append(run)
     made = []
-    for _, by_protocol in sorted(tables.items()):
-        own = by_protocol.pop(None, [])
-        made += [_newest([*own, *members]) for members in by_protocol.values() or [[]]]
-    return made
+    for _, members in sorted(places.items()):
+        for same in _by_data(members):
+            by_protocol: dict[str | None, list[Run]] = {}
+            for run in same:
+                by_protocol.setdefault(run.protocol, []).append(run)
+            own = by_protocol.pop(None, [])
+            made += [_newest([*own, *others]) for others in by_protocol.values() or [[]]]
+    return _told_apart(made)
+
+
+def _by_data(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs by the content of their domains: none stands beside one whose domain or pair of that name held other rows."""
+    tables: list[tuple[dict[str, str], list[Run]]] = []
+    for run in runs:
+        content = _content(run)
+        fitting = [
+            table for table in tables if all(table[0].get(name, content[name]) == content[name] for name in content)
+        ]
+        if not fitting:
+            fitting.append(({}, []))
+            tables.append(fitting[0])
+        known, members = fitting[0]
+        known.update(content)
+        members.append(run)
+    return [members for _, members in tables]
+
+
+def _content(run: Run) -> dict[str, str]:
+    """Hashes of the domains, which old records lack, and of the pair."""
+    found = [(run.data.get(side), run.data.get(f"{side}_fingerprint")) for side in ("source", "target")]
+    found.append((run.scenario, run.data.get("fingerprint")))
+    return {f"content of {name}": str(hashed) for name, hashed in found if hashed}
 
 
 def _newest(runs: Sequence[Run]) -> Group:
-    """One group of runs that are ordered by age: the last one of each method, mode, pair and seed."""
-    kept = {(run.method, run.mode, run.scenario, run.seed): run for run in runs}
-    return Group(tuple(kept.values()), len(runs) - len(kept))
+    """One group of runs: of each method and mode the newest configuration, of each pair and seed its newest record."""
+    ordered = sorted(runs, key=lambda run: (run.finished, run.key))
+    newest = {(run.method, run.mode): _configuration(run) for run in ordered}
+    shown = [run for run in ordered if _configuration(run) == newest[run.method, run.mode]]
+    others = Counter((run.method, run.mode) for run in ordered if _configuration(run) != newest[run.method, run.mode])
+    kept = {(run.method, run.mode, run.scenario, run.seed): run for run in shown}
+    return Group(tuple(kept.values()), len(shown) - len(kept), other_configurations=tuple(sorted(others.items())))
+
+
+def _configuration(run: Run) -> str:
+    """Hash of what describes the method beside the protocol."""
+    return identity.key({name: entry for name, entry in run.config.items() if name != "protocol"})
+
+
+def _told_apart(made: Sequence[Group]) -> list[Group]:
+    """The groups, each with what differs from the others of its title."""
+    facts = [_facts(group) for group in made]
+    told = []
+    for group, own in zip(made, facts, strict=True):
+        alike = [other for there, other in zip(made, facts, strict=True) if there.title == group.title]
+        differing = {
+            name: text
+            for name, text in own.items()
+            if any(other.get(name, text if name.startswith("content") else None) != text for other in alike)
+        }
+        domains = {f"content of {run.data.get(side)}" for run in group.runs for side in ("source", "target")}
+        if domains & differing.keys():  # then those of the pairs say nothing more
+            pairs = {f"content of {pair}" for pair in group.pairs} - domains
+            differing = {name: text for name, text in differing.items() if name not in pairs}
+        told.append(dataclasses.replace(group, told=tuple(differing.values())))
+    return told
+
+
+def _facts(group: Group) -> dict[str, str]:
+    """What may differ between two tables of one title, in words, but for what every caption says."""
+    run = next((run for run in group.runs if run.protocol is not None), group.runs[0])
+    found = {
+        name: f"{name.removeprefix('protocol.')} {value}"
+        for name, value in _flat("protocol", run.config.get("protocol", {}))
+        if name.removeprefix("protocol.") not in (*CAPTIONED, *BESIDE, "backbone.name")
+    }
+    if holdout := float(run.split.get("holdout", 0.0)):
+        found["holdout"] = f"{100 * holdout:g} % of the source rows held out"
+    for role, names in zip(ROLES, run.roles, strict=False):
+        found[role] = f"{role.replace('_', ' ')}: {', '.join(names) or 'none'}"
+    for each in group.runs:
+        found |= {name: f"{name} {hashed[:12]}" for name, hashed in _content(each).items()}
+    return found
+
+
+def _flat(name: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for inner, entry in value.items():
+            yield from _flat(f"{name}.{inner}", entry)
+    else:
+        yield name, value

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from dalib.benchmark.group import MARK, Cell, Group
+from dalib.benchmark.group import CAPTIONED, MARK, Cell, Group
 from dalib.benchmark.judge import REJECTION, SWEEP
 from dalib.benchmark.record import Run
 from dalib.benchmark.select import shown_rules
@@ -39,13 +39,22 @@ def accuracy_part(group: Group) -> Part:
     cells += [
         [
             group.label(row),
-            *(str(group.cell(row, pair)) for pair in group.pairs),
-            str(group.average(row)),
-            *(str(group.average(row, number=number)) for number in parts.values()),
+            *(_counted(group, group.cell(row, pair)) for pair in group.pairs),
+            _counted(group, group.average(row)),
+            *(_counted(group, group.average(row, number=number)) for number in parts.values()),
         ]
         for row in group.rows
     ]
-    return Part(_title(group), cells, _rejection_notes(group) if parts else ())
+    notes = list(_rejection_notes(group)) if parts else []
+    if any("(n = " in cell for line in cells[1:] for cell in line[1:]):
+        notes.append("n: number of seeds, where they are fewer; an average is over the seeds that ran on all pairs.")
+    return Part(_title(group), cells, tuple(notes))
+
+
+def _counted(group: Group, cell: Cell) -> str:
+    """A cell, with the number of its seeds where these are fewer than the caption says."""
+    fewer = 0 < len(cell.values) < len({run.seed for run in group.runs})
+    return f"{cell} (n = {len(cell.values)})" if fewer else str(cell)
 
 
 def _rejection_notes(group: Group) -> tuple[str, str]:
@@ -170,7 +179,8 @@ def validators_part(group: Group) -> Part:
         f"{group.words.noun} over all checkpoints of a pair."
     )
     notes = (
-        "regret over runs: one checkpoint is picked among those of all methods and seeds, the worst one among equal scores.",
+        "regret: the latest of equal scores is picked. regret over runs: one checkpoint is picked among those of all methods "
+        "and seeds; among equal scores their mean accuracy counts.",
         "weighted Spearman: mean over the pairs; the top of both rankings counts most; 1 is perfect, 0 is blind.",
     )
     return Part(caption, cells, notes)
@@ -217,9 +227,12 @@ def made_parts(group: Group, names: tuple[str, ...]) -> tuple[list[Part], list[s
     made = [part for part in (PARTS[name](group) for name in names) if len(part.cells) > 1]
     notes = [note for part in made for note in part.notes]
     if any(line[0].endswith(MARK) for part in made for line in part.cells):
-        notes.append(
-            f"{MARK} trained on the labels of 80 % of the target rows, scored on the other 20 %; no source rows."
-        )
+        inductive = any(float(run.split.get("target_test", 0.0)) for run in group.runs)
+        rows = "the target rows that others see" if inductive else "80 % of the target rows"
+        scored = "the same rows as they are" if inductive else "the other 20 %"
+        notes.append(f"{MARK} trained on the labels of {rows}, scored on {scored}; no source rows.")
+    for row, count in group.other_configurations:
+        notes.append(f"{group.label(row)}: the newest configuration; {count} records of others are left out.")
     if group.left_out:
         notes.append(f"{group.left_out} older records of the same runs are left out.")
     return made, notes
@@ -228,14 +241,13 @@ def made_parts(group: Group, names: tuple[str, ...]) -> tuple[list[Part], list[s
 def _title(group: Group) -> str:
     run = next((run for run in group.runs if run.protocol is not None), group.runs[0])
     protocol: Mapping[str, object] = run.config.get("protocol", {})
-    shown = [
-        f"{name} {protocol[name]}" for name in ("steps", "batch_size", "bottleneck", "processes") if name in protocol
-    ]
+    shown = [f"{name} {protocol[name]}" for name in CAPTIONED if name in protocol]
     backbone = protocol.get("backbone")
     if isinstance(backbone, Mapping):
         shown.insert(0, f"backbone {backbone['name']}")
     modes = sorted({r.mode for r in group.runs} & {"joint", "separate"})
     shown += [f"{' and '.join(modes)} forward"] if modes else []
+    shown += group.told
     seeds = len({r.seed for r in group.runs})
     unseen = float(run.split.get("target_test", 0.0))
     shown += [f"inductive: on the {100 * unseen:g} % of the target rows that no method saw"] if unseen else []

@@ -11,6 +11,19 @@ from numpy.typing import NDArray
 DIGITS = 9
 """Differences of percentages that are closer than this are rounding."""
 
+SCORE_DIGITS = 12
+"""Scores that agree in so many significant digits are equal: what differs behind them is rounding."""
+
+
+def comparable(score: float) -> float:
+    """A score without the digits that rounding decides.
+
+    Example:
+        >>> comparable(1.0000000000000002), comparable(-0.25)
+        (1.0, -0.25)
+    """
+    return float(f"{score:.{SCORE_DIGITS - 1}e}")
+
 
 def weighted_spearman(scores: Sequence[float | None], accuracies: Sequence[float]) -> float | None:
     r"""Spearman correlation of scores with accuracies in which the top of both rankings counts most [1]_.
@@ -27,7 +40,8 @@ def weighted_spearman(scores: Sequence[float | None], accuracies: Sequence[float
     what is picked.
 
     Args:
-        scores: Scores of checkpoints, larger is better; ``None`` (no number) counts as the lowest score.
+        scores: Scores of checkpoints, larger is better; ``None`` (no number: rejected) ranks below every number. Scores
+            that agree in 12 significant digits are equal.
         accuracies: Their accuracies.
 
     Returns:
@@ -48,16 +62,13 @@ def weighted_spearman(scores: Sequence[float | None], accuracies: Sequence[float
     """
     if len(scores) != len(accuracies):
         raise ValueError(f"scores and accuracies must be of one length, got {len(scores)} and {len(accuracies)}")
-    known = [score for score in scores if score is not None]
-    if not known:
-        return None
-    values = np.array([min(known) if score is None else score for score in scores], dtype=float)
+    values = np.array([-math.inf if score is None else comparable(score) for score in scores], dtype=float)
     truth = np.round(np.asarray(accuracies, dtype=float), DIGITS)
+    if len(np.unique(values)) < 2 or len(np.unique(truth)) < 2:
+        return None
     weights = np.maximum(_dense(values), _dense(truth)) ** 2
     first, second = (_centred(_weighted_ranks(entries, weights), weights) for entries in (values, truth))
     scale = math.sqrt(float((weights * first**2).sum()) * float((weights * second**2).sum()))
-    if len(np.unique(values)) < 2 or len(np.unique(truth)) < 2:
-        return None
     return round(float((weights * first * second).sum()) / scale, 12)
 
 

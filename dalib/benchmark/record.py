@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -21,7 +22,10 @@ from dalib.data.manifest import MEAN_OF_CLASSES
 SCHEMA = 1
 """Version of the record's fields; it is raised when their meaning changes."""
 
-_BESIDE = ("forward", "forward_function", "evaluation_batch_size")
+_LONGEST = 80
+"""Characters of a name in the name of a file: two such names, seed, key and ending stay below 255."""
+
+BESIDE = ("forward", "forward_function", "evaluation_batch_size")
 """What of a protocol may differ within one table: the forward mode is a row's, the other changes rounding alone."""
 
 
@@ -80,7 +84,7 @@ class Run:
         """
         if "protocol" not in self.config:
             return None
-        return identity.key({name: entry for name, entry in self.config["protocol"].items() if name not in _BESIDE})
+        return identity.key({name: entry for name, entry in self.config["protocol"].items() if name not in BESIDE})
 
     @property
     def kind(self) -> str:
@@ -136,14 +140,21 @@ class Run:
 
 
 def file_stem(method: str, scenario: str, seed: int, key: str) -> str:
-    """Name of a record's file without ending, made of safe characters.
+    """Name of a record's file without ending, made of safe characters, short enough for every file system.
 
     Example:
         >>> file_stem("my method", "A-W", 0, "0123456789abcdef")
         'my_method__A-W__0__0123456789ab'
     """
     parts = (re.sub(r"[^A-Za-z0-9._+-]", "_", part).lstrip(".") for part in (method, scenario, str(seed), key[:12]))
-    return "__".join(parts)
+    return "__".join(_shortened(part) for part in parts)
+
+
+def _shortened(part: str) -> str:
+    """Part of a file's name; where it is too long for one, its beginning and a hash of the whole."""
+    if len(part) <= _LONGEST:
+        return part
+    return f"{part[: _LONGEST - 13]}-{hashlib.sha256(part.encode()).hexdigest()[:12]}"
 
 
 def write_whole(path: Path, content: bytes) -> Path:

@@ -27,7 +27,8 @@ from dalib.benchmark.pictured import save_features
 from dalib.benchmark.record import SCHEMA, Run, file_stem, finished_run
 from dalib.benchmark.scenario import Scenario
 from dalib.benchmark.scores import DESCRIPTIONS, SCORES, Score
-from dalib.benchmark.target_supervised import TargetSupervised, plain_method, posed
+from dalib.benchmark.select import check_names
+from dalib.benchmark.target_supervised import TargetSupervised, configuration, plain_method, posed
 from dalib.benchmark.task import Task
 from dalib.benchmark.together import Order, lead
 from dalib.benchmark.unfinished import Progressed, Unfinished
@@ -67,7 +68,7 @@ def run(
 
     Raises:
         TypeError: If the method does not yield checkpoints.
-        ValueError: If it yields none.
+        ValueError: If it yields none, or a validator is called ``"last"`` or ``"oracle"``.
 
     Example:
         >>> from dalib.benchmark import Protocol, scenarios, trained
@@ -79,6 +80,7 @@ def run(
         >>> record.scenario, record.mode, record.checkpoints[-1]["accuracy"]
         ('A-W', 'source', 1.0)
     """
+    check_names(scores)
     key = key or run_key(method, name, scenario, seed, holdout=holdout, target_test=target_test, scores=scores)
     stem = file_stem(name, scenario.name, seed, key)
     if out is not None and (finished := finished_run(out, stem, key)) is not None:
@@ -90,7 +92,6 @@ def run(
     memory = PeakMemory(device)
     order = Order(name, scenario.name, seed, holdout, target_test)
     checkpoints, seconds, last, predicted = _follow(method, used.task(split), order, judge, scores, unfinished)
-    config = identity.describe(method)
     done = Run(
         method=name,
         scenario=scenario.name,
@@ -99,7 +100,7 @@ def run(
         mode=str(getattr(method, "mode", "")),
         supervised=isinstance(method, TargetSupervised),
         key=key,
-        config=config if isinstance(config, dict) else {"method": config},
+        config=configuration(method, target_test),
         data=_data(scenario),
         split={**split.describe(), "holdout": float(holdout), "target_test": float(target_test)},
         checkpoints=checkpoints,
@@ -151,6 +152,8 @@ def _data(scenario: Scenario) -> dict[str, Any]:
         "target": scenario.target.name,
         "classes": len(scenario.source.classes),
         "fingerprint": scenario.fingerprint(),
+        "source_fingerprint": scenario.domain_fingerprints[0],
+        "target_fingerprint": scenario.domain_fingerprints[1],
         "kind": scenario.kind,
         "class_names": list(scenario.source.classes),
         **roles,

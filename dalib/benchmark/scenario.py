@@ -204,11 +204,14 @@ class Scenario:
 
     def fingerprint(self) -> str:
         """SHA-256 of both domains: their inputs, labels and classes."""
-        return self._fingerprint
+        return hashlib.sha256("\n".join(self.domain_fingerprints).encode()).hexdigest()
 
     @functools.cached_property
-    def _fingerprint(self) -> str:  # pickled along, so that worker processes do not hash the data again
-        return hashlib.sha256(f"{self.source.fingerprint()}\n{self.target.fingerprint()}".encode()).hexdigest()
+    def domain_fingerprints(
+        self,
+    ) -> tuple[str, str]:  # pickled along, so that worker processes do not hash the data again
+        """SHA-256 of the source and of the target."""
+        return self.source.fingerprint(), self.target.fingerprint()
 
 
 def scenarios(domain_set: DomainSet, pairs: Iterable[tuple[str, str]] | None = None) -> list[Scenario]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from dalib.benchmark.ranks import comparable
 from dalib.benchmark.record import Run
 from dalib.benchmark.scores import SCORES
 
@@ -17,8 +18,8 @@ SHOWN = ("source_accuracy", "entropy", "information_maximization", "snd", "class
 def select(run: Run, by: str) -> dict[str, Any]:
     """The checkpoint of a run that a rule picks.
 
-    Among equal scores the later checkpoint is taken. A checkpoint whose score is not a number is never picked by it,
-    unless no other is left: then the last one is taken.
+    Among equal scores (those that agree in 12 significant digits) the later checkpoint is taken. A checkpoint whose score
+    is not a number is never picked by it, unless no other is left: then the last one is taken.
 
     Args:
         run: The record.
@@ -51,8 +52,24 @@ def select(run: Run, by: str) -> dict[str, Any]:
             known = ", ".join([LAST, *run.checkpoints[-1]["scores"], ORACLE])
             raise ValueError(f"by must be one of {known}, got {by!r}")
         values = [checkpoint["scores"][by] for checkpoint in run.checkpoints]
-    numbered = [(value, position) for position, value in enumerate(values) if value is not None]
+    numbered = [(comparable(value), position) for position, value in enumerate(values) if value is not None]
     return run.checkpoints[max(numbered)[1] if numbered else -1]
+
+
+def check_names(scores: Iterable[str]) -> None:
+    """Raise if a validator has the name of a rule that needs none.
+
+    Example:
+        >>> check_names(["oracle"])
+        Traceback (most recent call last):
+            ...
+        ValueError: scores must have other names than last and oracle, which are rules of their own, got 'oracle'
+    """
+    for name in scores:
+        if name in (LAST, ORACLE):
+            raise ValueError(
+                f"scores must have other names than {LAST} and {ORACLE}, which are rules of their own, got {name!r}"
+            )
 
 
 def rules(runs: Sequence[Run]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dalib.benchmark.group import Group
-from dalib.benchmark.ranks import DIGITS, mean_ranks, weighted_spearman
+from dalib.benchmark.ranks import DIGITS, comparable, mean_ranks, weighted_spearman
 from dalib.benchmark.record import Run
 from dalib.benchmark.select import ORACLE, rules, select
 
@@ -175,10 +175,12 @@ class ValidatorQuality:
 
     Args:
         rule: ``"last"`` or the name of a validator.
-        regret: Oracle's accuracy minus that of the picked checkpoint, mean over runs, in percentage points.
+        regret: Oracle's accuracy minus that of the picked checkpoint, mean over runs, in percentage points; the latest
+            of equal scores is picked.
         worst: The largest regret of a run.
         overall_regret: The same where one checkpoint is picked among those of all methods and seeds of a pair, mean over
-            pairs; ``None`` for ``"last"``, which cannot compare runs.
+            pairs. Among equal scores any is as likely as another: the mean of their accuracies counts. ``None`` for
+            ``"last"``, which cannot compare runs.
         correlation: Weighted Spearman correlation of score and accuracy over all checkpoints of a pair, mean over pairs;
             ``None`` where it is defined for no pair. See :func:`weighted_spearman`.
         correlations: The same by pair, pairs without one left out.
@@ -229,9 +231,12 @@ def _quality(rule: str, runs: Sequence[Run]) -> ValidatorQuality:
         checkpoints = [checkpoint for _, checkpoint in found]
         accuracies = [100 * float(checkpoint[headline]) for headline, checkpoint in found]
         scores = [checkpoint["scores"].get(rule) for checkpoint in checkpoints]
-        known = [(score, -accuracy) for score, accuracy in zip(scores, accuracies, strict=True) if score is not None]
-        if known:
-            overall.append(max(accuracies) + max(known)[1])  # among equal scores the worst one: no luck by order
+        by_score: dict[float, list[float]] = {}
+        for score, accuracy in zip(scores, accuracies, strict=True):
+            if score is not None:
+                by_score.setdefault(comparable(score), []).append(accuracy)
+        if by_score:
+            overall.append(max(accuracies) - statistics.fmean(by_score[max(by_score)]))  # no luck by order
         correlation = weighted_spearman(scores, accuracies)
         if correlation is not None:
             correlations[pair] = correlation

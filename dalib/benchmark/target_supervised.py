@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dalib.benchmark import identity
 from dalib.benchmark.checkpoint import Method
@@ -25,7 +26,9 @@ class TargetSupervised:
     It is not callable, so it is no :data:`~dalib.benchmark.Method`: only the harness can run it, and every record and
     table marks it. Of the target rows of every class 80 % are trained on **with** labels; accuracy is measured on the
     other 20 %, which are never trained on. Source rows are not used. The rows that it is scored on are thus fewer
-    than the ones that adapted models are scored on.
+    than the ones that adapted models are scored on. In the inductive protocol it is trained on the rows that the others see
+    without labels and scored on the same test rows as they are. A share of source rows to hold out is one of its labelled
+    rows.
 
     Args:
         method: What is trained on the labelled target rows, as if they were a source.
@@ -39,9 +42,17 @@ class TargetSupervised:
         return str(getattr(self.method, "mode", ""))
 
     def describe(self) -> dict[str, Any]:
-        """The method behind, with the share of rows that is scored."""
+        """The method behind, with the share of rows that is scored in the transductive protocol."""
         described = identity.describe(self.method)
         return {**(described if isinstance(described, dict) else {"method": described}), "scored_share": SCORED_SHARE}
+
+
+def configuration(method: Method | TargetSupervised, target_test: float) -> dict[str, Any]:
+    """What a record keeps of a method; in the inductive protocol the split alone says what is scored."""
+    described = identity.describe(method)
+    config = described if isinstance(described, dict) else {"method": described}
+    unused = {"scored_share"} if target_test and isinstance(method, TargetSupervised) else set()
+    return {name: entry for name, entry in config.items() if name not in unused}
 
 
 def labelled_scenario(scenario: Scenario, seed: int) -> Scenario:
@@ -63,11 +74,24 @@ def labelled_scenario(scenario: Scenario, seed: int) -> Scenario:
             f"target must have at least three rows in some class for target_supervised, got {len(domain)} rows"
         )
     trained = np.setdiff1d(np.arange(len(domain)), scored)
-    labelled, kept_out = (
-        Domain(f"{domain.name} {role}", hidden_rows(domain.inputs, rows), domain.labels[rows], domain.classes)
-        for role, rows in (("labelled", trained), ("scored", scored))
-    )
-    return Scenario(labelled, kept_out, scenario.name, dataset=scenario.dataset, source_private=scenario.source_private)
+    return _posed(scenario, _part(domain, "labelled", trained), _part(domain, "scored", scored))
+
+
+def _part(domain: Domain, role: str, rows: NDArray[np.int64]) -> Domain:
+    return Domain(f"{domain.name} {role}", hidden_rows(domain.inputs, rows), domain.labels[rows], domain.classes)
+
+
+def _posed(scenario: Scenario, labelled: Domain, target: Domain) -> Scenario:
+    return Scenario(labelled, target, scenario.name, dataset=scenario.dataset, source_private=scenario.source_private)
+
+
+def _inductive(scenario: Scenario, seed: int, holdout: float, target_test: float) -> tuple[Scenario, Split]:
+    """The target's seen rows with labels (as the source) and without, and the test rows of every other method."""
+    check_no_unknown(scenario)
+    others = scenario.split(seed, 0.0, target_test)
+    used = _posed(scenario, _part(scenario.target, "labelled", np.sort(others.target)), scenario.target)
+    own = used.split(seed, holdout)
+    return used, replace(own, target=others.target, target_test=others.target_test)
 
 
 def plain_method(method: Method | TargetSupervised) -> Method:
@@ -80,8 +104,10 @@ def posed(
 ) -> tuple[Scenario, Split]:
     """The scenario that an entry of a benchmark's methods is trained on, and its split."""
     if isinstance(method, TargetSupervised):
+        if target_test:
+            return _inductive(scenario, seed, holdout, target_test)
         used = labelled_scenario(scenario, seed)
-        return used, used.split(seed)
+        return used, used.split(seed, holdout)
     return scenario, scenario.split(seed, holdout, target_test)
 
 

@@ -15,6 +15,7 @@ from dalib.benchmark import (
     Checkpoint,
     Protocol,
     Run,
+    benchmark,
     code,
     groups,
     identity,
@@ -25,7 +26,7 @@ from dalib.benchmark import (
     trained,
 )
 from dalib.benchmark.judge import accuracies
-from dalib.benchmark.record import write_whole
+from dalib.benchmark.record import file_stem, write_whole
 from dalib.benchmark.run import run_key
 from dalib.methods import dann, mcc
 from dalib.outputs import Outputs
@@ -214,6 +215,65 @@ def test_the_harness_alone_trains_on_target_labels(scenario):
         target_supervised(spying)(task, 0)  # type: ignore[operator]
     with pytest.raises(TypeError, match=r"method must be a function \(task, seed\)"):
         target_supervised("mine")  # type: ignore[arg-type]
+
+
+def test_the_bound_of_the_inductive_protocol_is_scored_on_the_rows_that_no_method_sees(scenario):
+    seen = []
+
+    def spying(task, seed):
+        seen.append(task)
+        yield from nearest_centre(task, seed)
+
+    shares = {"target_test": 0.25, "holdout": 0.2}
+    done = run(target_supervised(spying), "target_supervised", scenario, 0, **shares)
+    plain = run(spying, "plain", scenario, 0, **shares)
+    bound, other = seen
+    part = scenario.split(0, 0.2, 0.25)
+    values = scenario.target.inputs.tensor
+    rows = {tuple(row) for row in values[part.target].tolist()}
+    test = {tuple(row) for row in values[part.target_test].tolist()}
+    held_out, trained, target = (
+        {tuple(row) for row in inputs.load(np.arange(len(inputs))).tolist()}
+        for inputs in (bound.source_held_out, bound.source, bound.target)
+    )
+    assert trained | held_out == target == rows  # labelled and held out, all of them rows that others see
+    assert not (trained | target) & test
+    assert len(other.target) == len(bound.target)
+    assert (done.split["protocol"], done.split["holdout"], done.split["target_test"]) == ("inductive", 0.2, 0.25)
+    assert done.split["rows"]["target_test"] == plain.split["rows"]["target_test"] == len(test)
+    assert done.split["rows"]["source_held_out"] == len(held_out) > 0
+    assert "scored_share" not in done.config
+    labels = {tuple(row): label for row, label in zip(values.tolist(), scenario.target.labels.tolist(), strict=True)}
+    own = bound.source.load(np.arange(len(bound.source))).tolist()
+    assert [labels[tuple(row)] for row in own] == bound.source_labels.tolist()
+    text = table([done, plain], parts=("accuracy",))
+    assert "trained on the labels of the target rows that others see, scored on the same rows as they are" in text
+    assert "80 %" not in text
+
+
+@pytest.mark.parametrize("name", ["last", "oracle"])
+def test_a_validator_cannot_take_the_name_of_a_rule(scenario, name):
+    scores = {name: lambda evaluation: 0.0}
+    with pytest.raises(ValueError, match=f"scores must have other names than last and oracle.* got '{name}'"):
+        run(nearest_centre, "centre", scenario, 0, scores=scores)
+    with pytest.raises(ValueError, match=f"scores must have other names than last and oracle.* got '{name}'"):
+        benchmark({"centre": nearest_centre}, [scenario], seeds=1, scores=scores)
+
+
+def test_long_names_are_files_and_stay_distinct(scenario, tmp_path):
+    names = [f"dan,note={'x' * 300}{end}" for end in "ab"]
+    runs = benchmark(dict.fromkeys(names, nearest_centre), [scenario], seeds=1, out=tmp_path)
+    assert [run.method for run in runs] == names
+    assert sorted(run.method for run in load_runs(tmp_path)[0]) == names
+    stems = {file_stem(name, "S" * 300, 10**9, "0" * 64) for name in names}
+    assert len(stems) == 2
+    assert max(map(len, stems)) < 200  # a name while it is written has 44 characters more
+
+
+def test_the_bound_holds_out_labelled_rows(scenario):
+    done = run(target_supervised(nearest_centre), "target_supervised", scenario, 0, holdout=0.3)
+    rows = done.split["rows"]
+    assert rows["source_held_out"] == pytest.approx(0.3 * (rows["source"] + rows["source_held_out"]), abs=3)
 
 
 def test_held_out_rows_are_scored(scenario):

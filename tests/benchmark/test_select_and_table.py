@@ -48,6 +48,9 @@ def test_among_equal_scores_the_later_checkpoint_is_taken_and_null_never():
     run.checkpoints[0]["scores"]["confidence"] = 0.9
     run.checkpoints[2]["scores"]["confidence"] = None
     assert select(run, "confidence")["step"] == 20
+    run.checkpoints[0]["scores"]["confidence"] = 0.9 + 2e-16  # larger by rounding alone
+    assert run.checkpoints[0]["scores"]["confidence"] > 0.9
+    assert select(run, "confidence")["step"] == 20
 
 
 def grid():
@@ -107,6 +110,86 @@ def test_other_protocols_make_other_tables_and_older_records_are_left_out():
     found = groups([record(accuracies=(0.5,)), longer, older])
     assert sorted(str(group.average(("dann", "joint"))) for group in found) == ["50.0", "90.0"]
     assert "1 older records" in table([record(), older])
+
+
+def held(pair, content, **domains):
+    """A record's data: hashes of a pair and of its domains."""
+    return {"source": "amazon", "target": "webcam", "fingerprint": content * 64} | {
+        f"{side}_fingerprint": hashed * 64 for side, hashed in domains.items()
+    }
+
+
+def captions(runs, **changes):
+    return [
+        line for line in table(runs, parts=("accuracy",), **changes).splitlines() if "at the last checkpoint" in line
+    ]
+
+
+def test_other_data_of_one_name_makes_another_table():
+    first = record("source_only", mode="source", data=held("A-W", "a", source="1", target="2"))
+    second = record("dann", data=held("A-W", "b", source="3", target="4"), finished="2026-01-02T00:00:00+00:00")
+    turned = {**held("W-A", "c", source="4", target="3"), "source": "webcam", "target": "amazon"}
+    third = record("dann", "W-A", data=turned, finished="2026-01-03T00:00:00+00:00")  # of the second set's domains
+    found = groups([first, second, third])
+    assert [(group.rows, group.pairs) for group in found] == [
+        ([("source_only", "source")], ["A-W"]),
+        ([("dann", "joint")], ["A-W", "W-A"]),
+    ]
+    one, other = captions([first, second, third])
+    assert "content of amazon 111111111111, content of webcam 222222222222)" in one
+    assert "content of amazon 333333333333, content of webcam 444444444444)" in other
+    assert "content" not in captions([second, third])[0]
+
+
+def test_old_records_are_told_apart_by_the_content_of_the_pair():
+    runs = [record(data={"fingerprint": letter * 64}, seed=seed) for letter, seed in (("a", 0), ("b", 1))]
+    one, other = captions(runs)
+    assert "content of A-W aaaaaaaaaaaa)" in one
+    assert "content of A-W bbbbbbbbbbbb)" in other
+
+
+def test_one_row_has_one_configuration_the_newest():
+    protocol = {**PROTOCOL, "forward": "joint"}
+    runs = [record(seed=seed, accuracies=(0.2,), config={"protocol": protocol, "weight": 0.0}) for seed in (0, 1)]
+    newest = {"protocol": {**protocol, "evaluation_batch_size": 4}, "weight": 1.0}
+    runs.append(record(seed=2, accuracies=(0.9,), config=newest, finished="2026-01-02T00:00:00+00:00"))
+    text = table(runs, style="markdown")
+    assert cells(text, "dann")[0] == "90.0"
+    assert "dann: the newest configuration; 2 records of others are left out." in text
+    assert "configuration" not in table(runs[:2])
+
+
+def test_captions_name_every_field_of_the_protocol_that_differs():
+    usual = {**PROTOCOL, "rate": 0.01, "device": "cpu", "autocast": None}
+    changes = ({}, {"rate": 0.1}, {"device": "cuda"}, {"autocast": "bfloat16"}, {"compile": "inductor"})
+    changes += ({"backbone": {"name": "identity", "weights": "other"}},)
+    runs = [record(config={"protocol": {**usual, **change}}) for change in changes]
+    runs.append(record(config={"protocol": usual}, split={"holdout": 0.3}))
+    runs.append(record(config={"protocol": usual}, split={"holdout": 0.0, "target_test": 0.25}))
+    found = captions(runs)
+    assert len(set(found)) == len(found) == len(runs)
+    for words in (
+        "rate 0.1,",
+        "device cuda",
+        "autocast bfloat16",
+        "compile inductor",
+        "30 % of the source rows held out",
+    ):
+        assert sum(words in caption for caption in found) == 1, words
+    (alone,) = captions(runs[:1])
+    assert "rate" not in alone
+    assert "device" not in alone
+
+
+def test_cells_of_fewer_seeds_say_so():
+    runs = [record(seed=seed) for seed in (0, 1, 2)]
+    runs += [record(pair="W-A", seed=seed) for seed in (0, 1)]
+    runs += [record("control", seed=0)]
+    text = table(runs, style="markdown", parts=("accuracy",))
+    assert cells(text, "dann") == ["60.0 ± 0.0", "60.0 ± 0.0 (n = 2)", "60.0 ± 0.0 (n = 2) |"]
+    assert cells(text, "control") == ["60.0 (n = 1)", "–", "– |"]
+    assert "n: number of seeds, where they are fewer" in text
+    assert "n: number" not in table(runs[:3], parts=("accuracy",))
 
 
 def test_a_method_without_protocol_stands_beside_the_others():

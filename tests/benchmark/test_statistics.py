@@ -196,8 +196,12 @@ def test_weighted_spearman_by_hand():
     assert top == pytest.approx(spearman_in_loops([1, 2, 4, 3], [1, 2, 3, 4]))
 
 
-def test_scores_that_are_no_numbers_count_as_the_lowest():
-    assert weighted_spearman([None, 0.1, 0.5], [10, 20, 30]) == weighted_spearman([0.1, 0.1, 0.5], [10, 20, 30])
+def test_scores_that_are_no_numbers_rank_below_every_number():
+    for accuracies in ([10, 20, 30], [30, 20, 10]):
+        rejected = weighted_spearman([None, 0.1, 0.5], accuracies)
+        assert rejected == weighted_spearman([-9.0, 0.1, 0.5], accuracies)
+        assert rejected != weighted_spearman([0.1, 0.1, 0.5], accuracies)
+    assert weighted_spearman([None, 0.1, 0.1], [10, 20, 20]) == 1  # all that says something is the rejection
     assert weighted_spearman([None, None], [10, 20]) is None
     with pytest.raises(ValueError, match="scores and accuracies must be of one length, got 1 and 2"):
         weighted_spearman([1.0], [1.0, 2.0])
@@ -226,6 +230,19 @@ def test_regret_within_runs_and_over_the_runs_of_a_pair():
     assert confidence.correlation == pytest.approx(np.mean(list(confidence.correlations.values())))
 
 
+def test_scores_that_differ_by_rounding_alone_are_equal():
+    above, one = 1 + 2**-52, 1.0
+    assert weighted_spearman([above, one, 0.5], [10, 20, 5]) == weighted_spearman([one, one, 0.5], [10, 20, 5])
+    runs = [
+        made_record("dann", accuracies=(0.5, 0.7), scores=(above, one)),
+        made_record("mcc", "A-W", 0, (0.9,), (one,)),
+    ]
+    (_, confidence) = validator_quality(group_of(runs))
+    assert confidence.worst == 0  # dann: the later of two that are equal
+    assert confidence.overall_regret == pytest.approx(90 - (50 + 70 + 90) / 3)
+    assert confidence.correlations == {}
+
+
 def test_quality_of_one_method_alone():
     runs = [
         made_record("dann", accuracies=(0.5, 0.7), scores=(2, 1)),
@@ -237,9 +254,9 @@ def test_quality_of_one_method_alone():
     assert validator_quality(group, ("cdan", "joint")) == []
 
 
-def test_among_equal_scores_over_runs_the_worst_is_taken():
+def test_among_equal_scores_over_runs_the_mean_counts():
     runs = [made_record("dann", accuracies=(0.9,), scores=(1,)), made_record("mcc", accuracies=(0.3,), scores=(1,))]
-    assert validator_quality(group_of(runs))[1].overall_regret == pytest.approx(60)
+    assert validator_quality(group_of(runs))[1].overall_regret == pytest.approx(30)
     assert validator_quality(group_of(runs))[1].correlation is None  # one score for all
 
 
