@@ -23,6 +23,9 @@ class WassersteinCriticLoss(nn.Module):
     :math:`a_i`, :math:`b_j` and :math:`1/\max(n, m)`. The critic minimises the loss. The features receive ``-strength``
     times the gradient of the bracket's term and none of the penalty.
 
+    The penalty is made of a gradient, so it needs autograd: it works under ``torch.no_grad()``, but not in
+    ``torch.inference_mode()``, inside ``torch.func`` transforms or in one graph of ``torch.compile`` (``fullgraph=True``).
+
     Args:
         critic: Module from features ``(n, d)`` to one number a row, ``(n,)`` or ``(n, 1)``. No batch norm: the penalty is
             of single rows.

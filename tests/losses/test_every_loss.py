@@ -128,6 +128,16 @@ def test_other_layouts_and_dtypes_are_refused(case, kind, message):
         (case[1] or case[0])(*map(kind, case[2]))
 
 
+@pytest.mark.parametrize("name", ["mmd", "coral"])
+def test_two_reverse_modes_give_the_second_derivative_that_forward_mode_refuses(name):
+    loss = LOSSES[name][0]
+    source, target = (x.double() for x in MATRICES)
+    with pytest.raises(NotImplementedError, match="jvp"):
+        torch.func.jvp(loss, (source, target), (source, target))
+    second = torch.func.jacrev(torch.func.jacrev(loss))(source, target)
+    torch.testing.assert_close(second, torch.autograd.functional.hessian(lambda x: loss(x, target), source))
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("name", LOSSES)
 def test_cuda_equals_cpu(name):
