@@ -197,8 +197,9 @@ def _seeds_at_once(_: str) -> str:
     apart = max(row["first losses apart"] for row in rows)
     return (
         "Seeds are processes too, not one batched network: on a CPU the batched form of three seeds is no faster than "
-        f"three steps\n(`benchmarks/seeds_at_once.py`, record `seeds_at_once.json`: {min(ratios):.2f} to {max(ratios):.2f} times the speed, "
-        f"losses of the first step equal to\n{f'{apart:.0e}'.replace('e-0', 'e-')}), since a step of these networks is matrix products."
+        f"three steps\n(`benchmarks/seeds_at_once.py`, record `seeds_at_once.json`: {min(ratios):.2f} to {max(ratios):.2f} times "
+        f"the speed, losses of the first step equal to\n{f'{apart:.0e}'.replace('e-0', 'e-')}), since a step of these "
+        "networks is matrix products."
     )
 
 
@@ -210,10 +211,10 @@ def _step_cost(_: str) -> str:
     of = {name: f"{ratio:.1f}" for name, ratio in wide.items()}
     return (
         f"On features of 2048 the objective is most of the work: DANN {of['dann']}, randomized CDAN {of['cdan']} and with "
-        f"entropy\n{of['cdan_e']} (its discriminator is 1024 wide), MDD {of['mdd']}, DALN {of['daln']}, BSP {of['bsp']}, MCD by reversal "
-        f"{of['mcd_reversal']} and in three phases {of['mcd']}, WDGRL {of['wdgrl']} (one\n"
-        f"forward of both domains). A convolutional network hides it: DANN {images:.2f}. The reversal itself costs a discriminator "
-        f"of 256\nfeatures {reversal:.0f} %."
+        f"entropy\n{of['cdan_e']} (its discriminator is 1024 wide), MDD {of['mdd']}, DALN {of['daln']}, BSP {of['bsp']}, MCD by "
+        f"reversal {of['mcd_reversal']} and in three phases {of['mcd']}, WDGRL {of['wdgrl']} (one\n"
+        f"forward of both domains). A convolutional network hides it: DANN {images:.2f}. The reversal itself costs a "
+        f"discriminator of 256\nfeatures {reversal:.0f} %."
     )
 
 

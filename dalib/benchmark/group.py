@@ -193,9 +193,9 @@ def _by_data(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _content(run: Run) -> dict[str, str]:
     """Hashes of the domains, which old records lack, and of the pair."""
-    named = {run.data.get(side): run.data.get(f"{side}_fingerprint") for side in ("source", "target")}
-    pair = {run.scenario: run.data.get("fingerprint")}
-    return {f"content of {name}": hashed for name, hashed in {**named, **pair}.items() if hashed}
+    found = [(run.data.get(side), run.data.get(f"{side}_fingerprint")) for side in ("source", "target")]
+    found.append((run.scenario, run.data.get("fingerprint")))
+    return {f"content of {name}": str(hashed) for name, hashed in found if hashed}
 
 
 def _newest(runs: Sequence[Run]) -> Group:
