@@ -197,8 +197,8 @@ def _seeds_at_once(_: str) -> str:
     apart = max(row["first losses apart"] for row in rows)
     return (
         "Seeds are processes too, not one batched network: on a CPU the batched form of three seeds is no faster than "
-        f"three steps\n(`benchmarks/seeds_at_once.py`, record `seeds_at_once.json`: {min(ratios):.2f} to {max(ratios):.2f} times the "
-        f"speed, losses of the first step equal to\n{f'{apart:.0e}'.replace('e-0', 'e-')}), since a step of these "
+        f"three steps\n(`benchmarks/seeds_at_once.py`, record `seeds_at_once.json`: {min(ratios):.2f} to {max(ratios):.2f} times "
+        f"the speed, losses of the first step equal to\n{f'{apart:.0e}'.replace('e-0', 'e-')}), since a step of these "
         "networks is matrix products."
     )
 

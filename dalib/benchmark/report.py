@@ -75,7 +75,8 @@ def report(
     paths: list[Path] = []
     chapters: list[tuple[Group, list[Picture]]] = []
     same = {"svg.hashsalt": "dalib", "svg.fonttype": "none"}  # the same file for the same records
-    with mpl.rc_context({**same, "text.parse_math": False}):  # a $ in a name is a $
+    plain = {"text.parse_math": False}  # a $ in a name is a $
+    with mpl.rc_context(dict(same, **plain)):
         for number, group in enumerate(found, start=1):
             suffix = "" if len(found) == 1 else f"-{number}"
             pictures = []
