@@ -74,9 +74,8 @@ def report(
         check_pair(found, folder, pair)
     paths: list[Path] = []
     chapters: list[tuple[Group, list[Picture]]] = []
-    same = {"svg.hashsalt": "dalib", "svg.fonttype": "none"}  # the same file for the same records
-    plain = {"text.parse_math": False}  # a $ in a name is a $
-    with mpl.rc_context(dict(same, **plain)):
+    # the same file for the same records; a $ in a name is a $
+    with mpl.rc_context({"svg.hashsalt": "dalib", "svg.fonttype": "none", "text.parse_math": False}):
         for number, group in enumerate(found, start=1):
             suffix = "" if len(found) == 1 else f"-{number}"
             pictures = []
