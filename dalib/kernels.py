@@ -31,7 +31,6 @@ __all__ = [
     "RationalQuadratic",
     "Rule",
     "chosen",
-    "compared",
     "gaussian_kernel",
     "gaussian_variances",
     "mean_squared_distance",
@@ -313,7 +312,7 @@ class Polynomial(Kernel):
 class Linear(Kernel):
     r"""The kernel :math:`x \cdot y`: it compares the means.
 
-    The losses take it about the mean of the pooled rows: :func:`compared`.
+    MMD takes it about the mean of the pooled rows: :func:`about_the_mean`.
 
     Example:
         >>> Linear()(torch.tensor([[1.0], [2.0]]))
@@ -326,13 +325,13 @@ class Linear(Kernel):
         return lambda x, y=None: x @ (x if y is None else y).mT
 
 
-def compared(kernel: Kernel, rows: Tensor, weights: Tensor | None = None) -> Gram:
-    """The kernel for these pooled rows as the statistics of MMD take it: a linear one about their mean.
+def about_the_mean(kernel: Kernel, rows: Tensor, weights: Tensor | None = None) -> Gram:
+    """The kernel for these pooled rows, a linear one about their mean, for statistics that the origin drops out of.
 
-    Far from zero the products of the rows have no digits left for what differs between two samples. Every such statistic
-    estimates the same number about any origin; in those that give each row one share of the terms within its domain and
-    of the terms across (MMD, and without weights the unbiased, the block and for equal numbers of rows the linear-time
-    estimate) the origin drops out of the value too. Other kernels are left as they are, in sums one by one.
+    Far from zero the products of the rows have no digits left for what differs between two samples. The origin drops out
+    where each row has the same share of the terms within its domain as of those across: in MMD, without weights in the
+    unbiased and the block estimate, and for equal numbers of rows in the linear-time one. Other kernels are left as they
+    are, in sums one by one.
 
     Args:
         kernel: Any kernel.
@@ -340,11 +339,11 @@ def compared(kernel: Kernel, rows: Tensor, weights: Tensor | None = None) -> Gra
         weights: One weight a row, shape ``(n,)``; a row of weight zero is not there.
 
     Example:
-        >>> compared(Linear(), torch.tensor([[1.0], [3.0]]))(torch.tensor([[5.0]]))  # (5 - 2)^2
+        >>> about_the_mean(Linear(), torch.tensor([[1.0], [3.0]]))(torch.tensor([[5.0]]))  # (5 - 2)^2
         tensor([[9.]])
     """
     if isinstance(kernel, KernelSum):
-        first, second = compared(kernel.first, rows, weights), compared(kernel.second, rows, weights)
+        first, second = (about_the_mean(part, rows, weights) for part in (kernel.first, kernel.second))
         return lambda x, y=None: first(x, y) + second(x, y)
     gram = kernel.at(rows, weights)
     if not isinstance(kernel, Linear):

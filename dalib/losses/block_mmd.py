@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dalib import _checks
 from dalib._precision import float32_island
-from dalib.kernels import Gram, Kernel, chosen, compared
+from dalib.kernels import Gram, Kernel, about_the_mean, chosen
 from dalib.losses._pooled import pool
 
 
@@ -69,7 +69,7 @@ def block_mmd_loss(
     if block_size > smaller:
         raise ValueError(f"block_size must be at most the {smaller} rows of the smaller sample, got {block_size}")
     blocks = smaller // block_size
-    gram = compared(kernel, pooled.rows, pooled.weights)
+    gram = about_the_mean(kernel, pooled.rows) if pooled.weights is None else kernel.at(pooled.rows, pooled.weights)
     s, a = _cut(source, pooled.source, blocks, "source_weights")
     t, b = _cut(target, pooled.target, blocks, "target_weights")
     cross = (a[:, None] @ gram(s, t) @ b[:, :, None])[:, 0, 0]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dalib import _checks
 from dalib._precision import float32_island
-from dalib.kernels import Kernel, chosen, compared
+from dalib.kernels import Kernel, about_the_mean, chosen
 from dalib.losses._pooled import pool, refuse_one_row
 
 
@@ -65,7 +65,8 @@ def linear_time_mmd_loss(
     pooled = pool(source, target, source_weights, target_weights, min_rows=2)
     refuse_one_row(pooled.source, source_weights, "source_weights")
     refuse_one_row(pooled.target, target_weights, "target_weights")
-    gram = compared(kernel, pooled.rows, pooled.weights)
+    paired = len(source) == len(target) and pooled.weights is None
+    gram = about_the_mean(kernel, pooled.rows) if paired else kernel.at(pooled.rows, pooled.weights)
 
     def mean(x: Tensor, y: Tensor, x_weights: Tensor, y_weights: Tensor) -> Tensor:
         pairs = x_weights * y_weights

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from dalib._precision import float32_island
-from dalib.kernels import Gaussian, Kernel, chosen, compared
+from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import pool
 
@@ -72,7 +72,7 @@ def mmd_loss(
     if isinstance(kernel, Gaussian):
         return kernel_form([pooled.parts], [kernel], pooled.signs, counts=pooled.weights)
     rows = pooled.rows
-    value = pooled.signs @ compared(kernel, rows, pooled.weights)(rows) @ pooled.signs
+    value = pooled.signs @ about_the_mean(kernel, rows, pooled.weights)(rows) @ pooled.signs
     return value.clamp_min(0)  # below zero only by rounding
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dalib._precision import float32_island
-from dalib.kernels import Gaussian, Kernel, chosen, compared
+from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import pool, refuse_one_row
 
@@ -76,7 +76,7 @@ def unbiased_mmd_loss(
         columns = torch.stack([pooled.signs, *_apart(*extra)], dim=1)
         form = kernel_form([pooled.parts], [kernel], columns, counts=pooled.weights)
         return form - sum(own / (1 - own) for own in alone)
-    gram = compared(kernel, pooled.rows, pooled.weights)
+    gram = about_the_mean(kernel, pooled.rows) if pooled.weights is None else kernel.at(pooled.rows, pooled.weights)
     values = gram(pooled.rows)
     values = values * (1 - torch.eye(len(values), dtype=values.dtype, device=values.device))
     cross = pooled.source @ gram(source, target) @ pooled.target
