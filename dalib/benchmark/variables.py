@@ -41,6 +41,8 @@ _SETTINGS = frozenset(
 """Modules of Python whose objects hold what a user puts into them; others, such as locks and aliases of types, are left out."""
 _STANDARD = sys.stdlib_module_names - {"__main__"}
 
+_FILLING = frozenset("add append appendleft clear discard extend insert pop popleft remove setdefault update".split())  # noqa: SIM905
+
 Plain = bool | int | float | complex | str | bytes
 
 
@@ -80,7 +82,7 @@ def _own_file(name: str) -> bool:
 
 
 def globals_read(function: types.FunctionType) -> dict[str, Any]:
-    """The variables of its module that a function reads, and the functions within it; modules are left out.
+    """The variables of its module that a function and those within it read, but for modules and what they fill themselves.
 
     Example:
         >>> def scaled(x):
@@ -89,15 +91,21 @@ def globals_read(function: types.FunctionType) -> dict[str, Any]:
         >>> globals_read(types.FunctionType(scaled.__code__, {"factor": factor}))
         {'factor': 3}
     """
-    names = sorted(set(_names(function.__code__)))
+    uses = set(_names(function.__code__))
+    names = sorted({name for name, _ in uses} - {name for name, changed in uses if changed})
     found = {name: function.__globals__[name] for name in names if name in function.__globals__}
     return {name: value for name, value in found.items() if not isinstance(value, _NO_VALUES) and _told(value)}
 
 
-def _names(code: types.CodeType) -> Iterator[str]:
-    for step in dis.get_instructions(code):
-        if step.opname.startswith("LOAD") and ("GLOBAL" in step.opname or step.opname == "LOAD_NAME"):
-            yield str(step.argval)
+def _names(code: types.CodeType) -> Iterator[tuple[str, bool]]:
+    """Every use of a global, and whether it changes the global: one that is filled or counted up is no setting."""
+    steps = list(dis.get_instructions(code))
+    for step, after, then in zip(steps, [*steps[1:], None], [*steps[2:], None, None], strict=False):
+        if step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+            yield str(step.argval), True
+        elif step.opname.startswith("LOAD") and ("GLOBAL" in step.opname or step.opname == "LOAD_NAME"):
+            called = after is not None and after.opname in ("LOAD_ATTR", "LOAD_METHOD") and after.argval in _FILLING
+            yield str(step.argval), called or (then is not None and then.opname == "STORE_SUBSCR")
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)

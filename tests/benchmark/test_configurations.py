@@ -124,6 +124,24 @@ def test_globals_that_a_function_reads_are_part_of_it(function, place, monkeypat
     assert identity.describe(place(function)) != before
 
 
+LOG, CACHE, COUNT = [], {}, 0
+
+
+def filling(task, seed):
+    global COUNT
+    COUNT += 1
+    LOG.append(seed)
+    CACHE[seed] = task
+    return lambda: LOG
+
+
+def test_globals_that_a_function_fills_are_no_part_of_it():
+    before = identity.describe(filling)
+    filling(1, 2)
+    assert (LOG, CACHE, COUNT) == ([2], {2: 1}, 1)
+    assert identity.describe(filling) == before
+
+
 def test_values_that_hold_themselves_have_a_description():
     loop = Attribute()
     loop.itself, loop.rows = loop, [1]
