@@ -22,11 +22,7 @@ def gaussian(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
 
 
 def refuse_wide_scales(rows: Tensor, others: Tensor) -> None:
-    """Raise where the squares of the entries overflow or vanish, if the values may be read; and for sparse tensors."""
-    if rows.layout != torch.strided or others.layout != torch.strided:
-        raise TypeError(
-            f"source and target must be dense, got {rows.layout} and {others.layout}; pass them .to_dense()"
-        )
+    """Raise where the squares of the entries overflow or vanish, if the values may be read."""
     if not _checks.values_are_checked(rows):
         return
     largest = max(float(rows.abs().max()), float(others.abs().max()))

@@ -114,8 +114,12 @@ def test_configurations_that_differ_in_one_value_are_told_apart(name):
     assert described[0] == described[1] != described[2]
 
 
-@pytest.mark.parametrize("function", [reading, reading_within, calling, Reading()], ids=str)
-@pytest.mark.parametrize("place", [lambda f: f, lambda f: {"entry": [f]}], ids=["alone", "within"])
+@pytest.mark.parametrize(
+    "function",
+    [reading, reading_within, calling, Reading()],
+    ids=["alone", "in a function within", "by a call", "an object"],
+)
+@pytest.mark.parametrize("place", [lambda f: f, lambda f: {"entry": [f]}], ids=["itself", "in a list"])
 def test_globals_that_a_function_reads_are_part_of_it(function, place, monkeypatch):
     before = identity.describe(place(function))
     assert identity.describe(place(function)) == before

@@ -276,7 +276,7 @@ def test_tensors(weigh):
     for scale in (1e200, 1e-200):
         with pytest.raises(ValueError, match="entries up to 1e140 that vary by at least 1e-140"):
             weigh(source * scale, target * scale)
-    with pytest.raises(TypeError, match=r"must be dense.*to_dense\(\)"):
+    with pytest.raises(TypeError, match=r"must be a dense tensor.*to_dense\(\)"):
         weigh(source.to_sparse(), target)
     near = weigh(source, target)
     torch.testing.assert_close(weigh(source + 2.0**30, target + 2.0**30), near, rtol=1e-3, atol=1e-2)  # no cancellation
