@@ -199,7 +199,7 @@ class Scenario:
         return self.target.labels[split.measured]
 
     def target_test(self, split: Split) -> Inputs | None:
-        """The target rows that no method saw, for the harness alone; ``None`` in the transductive protocol."""
+        """The target rows that no method is trained on, for the harness alone; ``None`` in the transductive protocol."""
         return hidden_rows(self.target.inputs, split.target_test) if len(split.target_test) else None
 
     def fingerprint(self) -> str:

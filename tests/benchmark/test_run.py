@@ -381,4 +381,4 @@ def test_in_the_inductive_protocol_accuracy_is_that_of_unseen_rows(scenario, tmp
     assert usual.key != record.key
     assert usual.checkpoints[-1]["accuracy"] == pytest.approx((scenario.target.labels == 0).mean())
     assert len(groups([usual, record])) == 2
-    assert "inductive: on the 30 % of the target rows that no method saw" in table([record])
+    assert "inductive: on the 30 % of the target rows that no method was trained on" in table([record])
