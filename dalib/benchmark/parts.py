@@ -250,7 +250,9 @@ def _title(group: Group) -> str:
     shown += group.told
     seeds = len({r.seed for r in group.runs})
     unseen = float(run.split.get("target_test", 0.0))
-    shown += [f"inductive: on the {100 * unseen:g} % of the target rows that no method was trained on"] if unseen else []
+    shown += (
+        [f"inductive: on the {100 * unseen:g} % of the target rows that no method was trained on"] if unseen else []
+    )
     about = f" ({', '.join(shown)})" if shown else ""
     over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     explained = f" ({group.words.explained})" if group.headline == "class_accuracy" else ""

@@ -93,12 +93,16 @@ def test_regret_shows_the_numbers_of_the_table():
     assert {"6.7", "0.8"} <= set(shown)
 
 
-def test_the_numbers_of_regret_stand_right_of_the_worst_run():
+def test_the_numbers_of_regret_stand_beside_their_bars_and_clear_of_the_worst_run():
     losses = regret_figure(group_of(some_runs())).axes[0]
     dots = next(line for line in losses.get_lines() if line.get_label() == "worst run")
     numbers = {text.xy[1]: text for text in losses.texts}
+    widths = {round(bar.get_y() + bar.get_height() / 2, 6): bar.get_width() for bar in losses.patches}
+    room = 0.1 * max(widths.values())
     for dot, place in zip(*dots.get_data(), strict=True):
-        assert numbers[place].xy[0] >= dot
+        start = numbers[place].xy[0]
+        assert start in (widths[round(place, 6)], dot)
+        assert dot <= start or dot > start + room
         assert numbers[place].xyann[0] > dots.get_markersize() / 2
 
 

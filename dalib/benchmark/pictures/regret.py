@@ -49,13 +49,15 @@ def _losses(axes: Any, qualities: list[ValidatorQuality], noun: str) -> None:
 def _bars(
     axes: Any, number: int, label: str, values: Sequence[float | None], beside: Sequence[float | None] | None = None
 ) -> None:
-    """Bars with their numbers in the same colour, at the right of what else is drawn ``beside`` a bar."""
+    """Bars with their numbers in the same colour, right of a mark that is drawn ``beside`` a bar where it would cover them."""
     places = [place + 0.4 * number - 0.2 for place in range(len(values))]
     widths = [value or 0.0 for value in values]
     axes.barh(places, widths, 0.36, color=COLOURS[number], hatch=HATCHES[number], edgecolor="w", label=label)
-    for place, value, other in zip(places, values, beside or [None] * len(values), strict=True):
+    marks = [mark or 0.0 for mark in beside or [0.0] * len(values)]
+    room = 0.12 * max([*widths, *marks])
+    for place, value, width, mark in zip(places, values, widths, marks, strict=True):
         text = "cannot compare runs" if value is None else f"{value:.1f}"
-        where = max(value or 0.0, other or 0.0), place
+        where = mark if width <= mark < width + room else width, place
         axes.annotate(text, where, (5, 0), textcoords="offset points", va="center", fontsize=8, color=COLOURS[number])
 
 
