@@ -86,12 +86,6 @@ def test_a_second_derivative_of_many_rows_is_refused(path, monkeypatch):
             torch.autograd.grad(gradient.sum(), layers, retain_graph=True)
 
 
-def test_first_derivatives_of_many_rows_in_func_transforms(path, monkeypatch):
-    test_func_transforms(path)
-    monkeypatch.setattr(_kernel_form, "TWICE_DIFFERENTIABLE_UP_TO", 12)
-    test_func_transforms(path)
-
-
 def test_a_compiler_leaves_many_rows_to_the_tiles(path, monkeypatch):
     monkeypatch.setattr(_kernel_form, "TWICE_DIFFERENTIABLE_UP_TO", 12)
     layers, weights, mixing = problem(rows=13)
@@ -113,7 +107,9 @@ def test_a_compiler_leaves_many_rows_to_the_tiles(path, monkeypatch):
     assert not any("addmm" in str(graph.code) or "exp2" in str(graph.code) for graph in graphs)
 
 
-def test_func_transforms(path):
+@pytest.mark.parametrize("limit", [4096, 12])  # with 13 rows the second derivative is refused, the first is not
+def test_func_transforms(path, limit, monkeypatch):
+    monkeypatch.setattr(_kernel_form, "TWICE_DIFFERENTIABLE_UP_TO", limit)
     layers, weights, mixing = problem()
     rows = layers[0].detach()
 
