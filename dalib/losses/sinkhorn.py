@@ -9,8 +9,8 @@ from dalib import _checks
 from dalib._bandwidths import refuse_infinite
 from dalib._precision import float32_island
 from dalib.distances import mean_squared_distance, squared_distances
+from dalib.losses._entropic_transport import entropic_potentials, symmetric_potential
 from dalib.losses._pooled import pool
-from dalib.losses._transport import entropic_potentials, symmetric_potential
 
 RELATIVE_EPSILON = 0.05
 """The default regularisation, in mean squared distances of the pooled sample."""

@@ -17,6 +17,7 @@ from torch import nn
 from dalib.distances import squared_distances
 from dalib.losses import (
     WassersteinCriticLoss,
+    _entropic_transport,
     _transport,
     energy_loss,
     exact_transport_loss,
@@ -24,12 +25,8 @@ from dalib.losses import (
     sinkhorn_loss,
     sliced_wasserstein_loss,
 )
-from dalib.losses._transport import (
-    entropic_potentials,
-    exact_coupling,
-    squared_wasserstein_on_lines,
-    symmetric_potential,
-)
+from dalib.losses._entropic_transport import entropic_potentials, symmetric_potential
+from dalib.losses._transport import exact_coupling, squared_wasserstein_on_lines
 from tests.strategies import counts, row_weights, two_samples
 
 
@@ -169,7 +166,7 @@ def test_two_points_in_closed_form(epsilon, method):
     cost = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
     strength = torch.tensor(epsilon, dtype=torch.float64)
     options = (1000,) if method == "_by_logarithms" else (1000, 1e-12)
-    f, g = getattr(_transport, method)(cost, half, half, strength, *options)
+    f, g = getattr(_entropic_transport, method)(cost, half, half, strength, *options)
     plan = half[:, None] * half * torch.exp((f[:, None] + g - cost) / strength)
     expected = math.exp(-1 / epsilon) / (1 + math.exp(-1 / epsilon))
     assert (plan * cost).sum().item() == pytest.approx(expected, rel=1e-9)
@@ -184,7 +181,7 @@ def test_scaling_and_logarithms_agree(seed):
     a, b = (torch.rand(size, dtype=torch.float64, generator=generator) + 0.1 for size in (4, 6))
     problem = (cost, a / a.sum(), b / b.sum(), torch.tensor(0.5, dtype=torch.float64), 500)
     plans = []
-    for f, g in (_transport._by_scaling(*problem, 0.0), _transport._by_logarithms(*problem)):
+    for f, g in (_entropic_transport._by_scaling(*problem, 0.0), _entropic_transport._by_logarithms(*problem)):
         plans.append(problem[1][:, None] * problem[2] * torch.exp((f[:, None] + g - cost) / 0.5))
     torch.testing.assert_close(plans[0], plans[1])
     torch.testing.assert_close(plans[0].sum(0), problem[2])
@@ -196,7 +193,7 @@ def test_where_scaling_underflows_another_way_takes_over():
     cost = torch.tensor([[0.0, 9e3, 9e3], [0.0, 9e3, 9e3], [9e3, 0.0, 0.0]])
     third = torch.full((3,), 1 / 3)
     epsilon = torch.tensor(1.0)
-    assert _transport._by_scaling(cost, third, third, epsilon, 50, 0.0) is None
+    assert _entropic_transport._by_scaling(cost, third, third, epsilon, 50, 0.0) is None
     for tolerance in (0.0, 1e-3):
         f, g = entropic_potentials(cost, third, third, epsilon, iterations=200, tolerance=tolerance)
         plan = third[:, None] * third * torch.exp((f[:, None] + g - cost) / epsilon)
@@ -339,7 +336,7 @@ def test_a_tolerance_of_zero_means_the_given_iterations_and_no_warning(monkeypat
     def never(*_):
         raise AssertionError("went on")
 
-    monkeypatch.setattr(_transport, "_by_newton", never)
+    monkeypatch.setattr(_entropic_transport, "_by_newton", never)
     source, target = wide()
     few, more = (sinkhorn_loss(source, target, epsilon=0.1, iterations=k, tolerance=0.0) for k in (5, 50))
     assert few < more - 1e-3
