@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from dalib.benchmark import groups
 from dalib.benchmark.html import page
@@ -17,7 +18,7 @@ from dalib.benchmark.pictures.curves import curves_figure
 from dalib.benchmark.pictures.distance import distance_figure
 from dalib.benchmark.pictures.features import features_figure
 from dalib.benchmark.pictures.ranks import ranks_figure
-from dalib.benchmark.pictures.regret import regret_figure
+from dalib.benchmark.pictures.regret import _bars, regret_figure
 from dalib.benchmark.pictures.stored import check_pair, stored_runs
 from dalib.benchmark.report import report
 from tests.benchmark.records import made_record
@@ -104,6 +105,12 @@ def test_the_numbers_of_regret_stand_beside_their_bars_and_clear_of_the_worst_ru
         assert start in (widths[round(place, 6)], dot)
         assert dot <= start or dot > start + room
         assert numbers[place].xyann[0] > dots.get_markersize() / 2
+
+
+def test_a_number_of_regret_makes_way_for_a_dot_that_would_cover_it():
+    axes = Figure().subplots()
+    _bars(axes, 0, "mean", [0.8, 0.8, None], [1.0, 20.0, None])
+    assert [text.xy[0] for text in axes.texts] == [1.0, 0.8, 0.0]
 
 
 @pytest.mark.parametrize(
