@@ -40,6 +40,7 @@ def kernel_form(
     weights: Tensor,
     mixing: Tensor | None = None,
     *,
+    levels: Sequence[Sequence[float]] | None = None,
     counts: Tensor | None = None,
 ) -> Tensor:
     r"""The sum :math:`V`, differentiable in the layers and the weights.
@@ -50,6 +51,8 @@ def kernel_form(
         kernels: The factors.
         weights: Shape ``(N,)`` or ``(N, C)``.
         mixing: Shape ``(C, C)``, symmetric, outside the graph; default: the identity.
+        levels: The weights once more, where all rows of a part have the same ones and no gradient, without ``mixing``: one
+            sequence of ``C`` numbers a part. Tiles then take fewer passes.
         counts: What each row counts in a bandwidth that comes from the rows, shape ``(N,)``; default: one.
 
     Returns:
@@ -70,7 +73,7 @@ def kernel_form(
         variances = [kernel.variances(each, counts) for kernel, each in zip(kernels, rows, strict=True)]
         form = value_of(rows, variances, weights, mixing)
         return form.clamp_min(0) if mixing is None else form
-    return _by_hand(layers, kernels, weights, mixing, counts)
+    return _by_hand(layers, kernels, weights, mixing, levels, counts)
 
 
 @uncompiled  # hundreds of tiles would be hundreds of times the same operations in a graph
@@ -79,6 +82,7 @@ def _by_hand(
     kernels: Sequence[Gaussian],
     weights: Tensor,
     mixing: Tensor | None,
+    levels: Sequence[Sequence[float]] | None,
     counts: Tensor | None,
 ) -> Tensor:
     """The form whose gradient is made together with the value."""
@@ -87,7 +91,7 @@ def _by_hand(
     try:
         known = [scales_of(kernel, rows, counts) for kernel, rows in zip(kernels, layers, strict=True)]
         scales, given = tuple(each for each, _ in known), [variances for _, variances in known]
-        value: Tensor = _KernelForm.apply(scales, wants_gradient, mixing, counts, weights, *parts, *given)[0]  # type: ignore[no-untyped-call]
+        value: Tensor = _KernelForm.apply(scales, wants_gradient, levels, mixing, counts, weights, *parts, *given)[0]  # type: ignore[no-untyped-call]
     except ValueError:  # the rows have no scale that a bandwidth could be
         _refuse_not_finite(layers)
         raise
@@ -113,11 +117,14 @@ def kernel_times(rows: Tensor, kernel: Gaussian, columns: Tensor) -> Tensor:
                 [0.1353, 1.0000]])
     """
     scales, variances = scales_of(kernel, [rows], None)
-    return tiled([[rows]], [scales], [variances], None, columns, None, False)[1]
+    return tiled([[rows]], [scales], [variances], None, columns, None, None, False)[1]
 
 
 def _may_require_gradient(x: Tensor) -> bool:
     return x.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+_NO_TENSORS = (None,) * 5  # the gradients of what comes before the weights
 
 
 class _KernelForm(torch.autograd.Function):
@@ -125,15 +132,18 @@ class _KernelForm(torch.autograd.Function):
 
     @staticmethod
     def forward(*inputs: Any) -> tuple[Tensor, ...]:  # unnamed: torch binds the names anew in every call
-        scales, wants_gradient, mixing, counts, weights, *rest = inputs
+        scales, wants_gradient, levels, mixing, counts, weights, *rest = inputs
         parts, given = rest[: -len(scales)], rest[-len(scales) :]
-        made = dense if weights.shape[0] <= TILE_ABOVE else tiled
-        value, *others = made(_layers(parts, len(scales)), scales, given, counts, weights, mixing, wants_gradient)
+        what = _layers(parts, len(scales)), scales, given, counts, weights, mixing
+        if weights.shape[0] <= TILE_ABOVE:
+            value, *others = dense(*what, wants_gradient)
+        else:
+            value, *others = tiled(*what, levels, wants_gradient)
         return (value.clamp_min(0) if mixing is None else value, *others)  # below zero only by rounding
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        scales, _, mixing, _, weights, *rest = inputs
+        scales, _, _, mixing, _, weights, *rest = inputs
         ctx.scales = scales
         ctx.parts = len(rest) - len(scales)
         ctx.mark_non_differentiable(*output[1:])
@@ -146,7 +156,7 @@ class _KernelForm(torch.autograd.Function):
         none = (None,) * layers
         of_parts: Sequence[Tensor | None] = (None,) * ctx.parts
         if of_value is None:
-            return (None, None, None, None, None, *of_parts, *none)
+            return (*_NO_TENSORS, None, *of_parts, *none)
         mixing, weights, *saved = ctx.saved_tensors
         parts, given, half_of_weights = (
             saved[: ctx.parts],
@@ -158,18 +168,18 @@ class _KernelForm(torch.autograd.Function):
         again = torch.is_grad_enabled()  # a second derivative may follow: the gradient must itself be in the graph
         if again and len(weights) <= TWICE_DIFFERENTIABLE_UP_TO:
             variances = [each.variances(*known) for each, *known in zip(ctx.scales, given, widest, strict=True)]
-            return (None, None, None, None, *_gradient_in_graph(of_value, (weights, *parts), variances, mixing), *none)
-        if any(ctx.needs_input_grad[5:]):
+            return (*_NO_TENSORS, *_gradient_in_graph(of_value, (weights, *parts), variances, mixing), *none)
+        if any(ctx.needs_input_grad[6:]):
             gradients = [of_value * each for each in of_layers]
             if rows:  # one dense block leaves the last product to be done
                 gradients = [pull @ centred for pull, centred in zip(gradients, rows, strict=True)]
             lengths = [part.shape[0] for part in parts[: ctx.parts // layers]]
             of_parts = [part for gradient in gradients for part in gradient.split_with_sizes(lengths)]
-        of_weights = 2 * of_value * half_of_weights if ctx.needs_input_grad[4] else None
+        of_weights = 2 * of_value * half_of_weights if ctx.needs_input_grad[5] else None
         ready = [of_weights, *of_parts]
         if again:
             ready = [each if each is None else _Once.apply(each, of_value, weights, *parts) for each in ready]  # type: ignore[no-untyped-call]
-        return (None, None, None, None, *ready, *none)
+        return (*_NO_TENSORS, *ready, *none)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -22,42 +23,72 @@ def tiled(
     counts: Tensor | None,
     weights: Tensor,
     mixing: Tensor | None,
+    levels: Sequence[Sequence[float]] | None,
     wants_gradient: bool,
 ) -> tuple[Tensor, ...]:
-    """The value, half its gradient by the weights, the widest variances, and the gradients by the layers, all in the cache."""
-    factors = [_Factor(*each, counts, wants_gradient) for each in zip(layers, scales, given, strict=True)]
+    """The value, half its gradient by the weights, the widest variances, and the gradients by the layers, all in the cache.
+
+    With ``levels`` the weights are constants, and in place of their gradient comes an empty tensor.
+    """
+    grid = _Grid([len(part) for part in layers[0]], weights.device.type)
+    factors = [_Factor(*each, counts, grid, wants_gradient) for each in zip(layers, scales, given, strict=True)]
     widest = [factor.widest for factor in factors]
-    mixed = mix(weights, mixing)
-    sums = torch.zeros_like(weights)
-    _sweep(factors, weights, mixed, sums, wants_gradient)
     count = math.prod(each.number(known) for each, known in zip(scales, given, strict=True))
-    sums /= count
-    value = (mixed * sums).sum()
+    if levels is None:
+        mixed = mix(weights, mixing)
+        sums = _sweep(factors, grid, weights, mixed, wants_gradient).div_(count)
+        value, half_of_weights = (mixed * sums).sum(), mix(sums, mixing)
+    else:
+        value = _sweep_of_levels(factors, grid, levels, wants_gradient) / count
+        half_of_weights = weights.new_empty(0)
     if not wants_gradient:
-        return value, mix(sums, mixing), *widest
+        return value, half_of_weights, *widest
     gradients = [factor.gradient(2 / count * factor.unit / factor.widest) for factor in factors]
-    return value, mix(sums, mixing), *widest, *gradients
+    return value, half_of_weights, *widest, *gradients
 
 
-def _sweep(factors: Sequence[_Factor], weights: Tensor, mixed: Tensor, sums: Tensor, wants_gradient: bool) -> None:
-    """Add up ``sums = K weights`` and the gradients of the factors; a tile serves both its sides."""
-    of, pulls, made = (_cut(each, factors[0].edge) for each in (weights, mixed, sums))
-    for i, j in _pairs(len(weights), factors[0].edge):
+def _sweep(factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tensor, wants_gradient: bool) -> Tensor:
+    """``K weights``; on the way the gradients of the factors add up."""
+    sums = torch.zeros_like(weights)
+    of, pulls, made = (grid.blocks(each) for each in (weights, mixed, sums))
+    for i, j in grid.tiles:
         tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
         kernel = product([kernel for kernel, _ in tiles])
         made[i].addmm_(kernel, of[j])
         if j != i:
             made[j].addmm_(kernel.mT, of[i])
-        if not wants_gradient:
-            continue
-        for this, factor in enumerate(factors):
-            steep = _times_pairs(tiles[this][1], pulls[i], of[j])
-            for other, (factor_kernel, _) in enumerate(tiles):
-                if other != this:
-                    steep.mul_(factor_kernel)
-            factor.add(i, j, steep)
-            if j != i:
-                factor.add(j, i, steep.mT)
+        if wants_gradient:
+            for factor, steep in zip(factors, _slopes(tiles), strict=True):
+                factor.add(i, j, _times_pairs(steep, pulls[i], of[j]))
+    return sums
+
+
+def _sweep_of_levels(
+    factors: Sequence[_Factor], grid: _Grid, levels: Sequence[Sequence[float]], wants_gradient: bool
+) -> Tensor:
+    """``sum(weights * (K weights))``; on the way the gradients of the factors add up.
+
+    Here one number is the weight of all pairs of a tile, which takes no pass over the tile.
+    """
+    terms = []
+    for i, j in grid.tiles:
+        pair = sum(left * right for left, right in zip(levels[grid.part[i]], levels[grid.part[j]], strict=True))
+        tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
+        total = product([kernel for kernel, _ in tiles]).sum()
+        terms.append(total * (pair if i == j else 2 * pair))
+        if wants_gradient:
+            for factor, steep in zip(factors, _slopes(tiles), strict=True):
+                factor.add(i, j, steep, pair)
+    return torch.stack(terms).sum()
+
+
+def _slopes(tiles: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """The slope of each factor times the kernels of the others, in the place of the slopes."""
+    for this, (_, steep) in enumerate(tiles):
+        for other, (kernel, _) in enumerate(tiles):
+            if other != this:
+                steep.mul_(kernel)
+    return [steep for _, steep in tiles]
 
 
 def _times_pairs(tile: Tensor, left: Tensor, right: Tensor) -> Tensor:
@@ -65,32 +96,39 @@ def _times_pairs(tile: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return tile.mul_(left).mul_(right.mT) if left.shape[1] == 1 else tile.mul_(left @ right.mT)
 
 
-def _edge(rows: int, device: str) -> int:
-    """The edge of the tiles: even, near the best for the device, and such that the last tile is not a sliver."""
-    tiles = -(-rows // _TILE.get(device, 512))
-    return 2 * -(-rows // (2 * tiles))
-
-
-def _cut(x: Tensor, edge: int) -> tuple[Tensor, ...]:
-    """Blocks of rows, and behind them blocks of half the edge."""
-    return *torch.split(x, edge), *torch.split(x, edge // 2)
-
-
-def _pairs(rows: int, edge: int) -> list[tuple[int, int]]:
-    """Which two blocks of a cut each tile is of, so that tiles cover the upper triangle of all pairs of rows.
-
-    Half of a tile on the diagonal is waste, so those are of small blocks.
+class _Grid:
+    """How the pairs of rows are cut into tiles: each of two blocks of rows, and none across the edge of a part.
 
     Example:
-        >>> _pairs(8, 4)  # the cut has blocks 0 and 1 of four rows, 2 to 5 of two
-        [(0, 1), (2, 2), (2, 3), (3, 3), (4, 4), (4, 5), (5, 5)]
+        >>> grid = _Grid([4, 2], "cpu")  # one large block of each part, and both halves of each
+        >>> [len(block) for block in grid.blocks(torch.zeros(6))], grid.tiles
+        ([4, 2, 2, 2, 1, 1], [(0, 1), (2, 2), (2, 3), (3, 3), (4, 4), (4, 5), (5, 5)])
     """
-    large, small = -(-rows // edge), -(-rows // (edge // 2))
-    pairs = [(i, j) for i in range(large) for j in range(i + 1, large)]
-    for i in range(small):
-        of_one_large_block = [j for j in (i, i + 1) if j < small and i // 2 == j // 2]
-        pairs += [(large + i, large + j) for j in of_one_large_block]
-    return pairs
+
+    def __init__(self, lengths: Sequence[int], device: str) -> None:
+        counts = [-(-rows // _TILE.get(device, 512)) for rows in lengths]
+        self.large = [
+            (rows + i) // count for rows, count in zip(lengths, counts, strict=True) for i in range(count)
+        ]  # near the best size, and alike
+        self.small = [half for size in self.large for half in (size - size // 2, size // 2)]
+        self.part = [part for part, count in enumerate(counts) for _ in range(count)]
+        self.part += [part for part in self.part for _ in range(2)]
+
+    def blocks(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The large blocks of rows, and behind them their halves."""
+        return *x.split_with_sizes(self.large), *x.split_with_sizes(self.small)
+
+    @property
+    def tiles(self) -> list[tuple[int, int]]:
+        """Which two blocks each tile is of, so that tiles cover the upper triangle of all pairs of rows.
+
+        Half of a tile on the diagonal is waste, so those are of halves.
+        """
+        large = len(self.large)
+        tiles = list(itertools.combinations(range(large), 2))
+        for half in range(large, 3 * large, 2):
+            tiles += [(half, half), (half, half + 1), (half + 1, half + 1)]
+        return tiles
 
 
 class _Factor:
@@ -102,6 +140,7 @@ class _Factor:
         scales: Scales,
         given: Tensor | None,
         counts: Tensor | None,
+        grid: _Grid,
         wants_gradient: bool,
     ) -> None:
         around = centred(parts, counts)
@@ -120,12 +159,11 @@ class _Factor:
         self.unit = (self.widest * LN_2).sqrt()
         self.rows.mul_(1 / self.unit)
         halves = squares.mul_(0.5 / self.unit**2)
-        self.edge = edge = _edge(len(rows), rows.device.type)
-        self.buffers = [rows.new_empty(edge * edge) for _ in range(4)]
-        self.blocks, self.halves = _cut(self.rows, edge), _cut(halves, edge)
+        self.buffers = [rows.new_empty(max(grid.large) ** 2) for _ in range(4)]
+        self.blocks, self.halves = grid.blocks(self.rows), grid.blocks(halves)
         if wants_gradient:
             self.total, self.mass = torch.zeros_like(self.rows), torch.zeros_like(halves)
-            self.totals, self.masses = _cut(self.total, edge), _cut(self.mass, edge)
+            self.totals, self.masses = grid.blocks(self.total), grid.blocks(self.mass)
 
     def tile(self, i: int, j: int, slope: bool) -> tuple[Tensor, Tensor]:
         """The kernel of two blocks of rows, and its slope."""
@@ -139,11 +177,16 @@ class _Factor:
             exponent.fill_diagonal_(0)
         return sums_of_kernels(exponent, self.ratios, slope, (kernel, steep, spare))
 
-    def add(self, to: int, of: int, steep: Tensor) -> None:
-        """What the pull of one block of rows adds to the gradient of another."""
+    def add(self, i: int, j: int, steep: Tensor, pair: float = 1.0) -> None:
+        """What a tile of slopes times ``pair`` adds to the gradients of its rows: a tile serves both its sides."""
+        self._pull(i, j, steep, pair)
+        if j != i:
+            self._pull(j, i, steep.mT, pair)
+
+    def _pull(self, to: int, of: int, steep: Tensor, pair: float) -> None:
         # These sums nearly cancel where the samples are alike: a product with ones, term by term, would lose a digit.
-        self.masses[to].add_(steep.sum(dim=1))
-        self.totals[to].addmm_(steep, self.blocks[of])
+        self.masses[to].add_(steep.sum(dim=1), alpha=pair)
+        self.totals[to].addmm_(steep, self.blocks[of], alpha=pair)
 
     def gradient(self, factor: Tensor) -> Tensor:
         """The sum of ``steep_ij (x_j - x_i)``, times a factor."""

@@ -35,6 +35,11 @@ class Pooled(NamedTuple):
         """The source shares and minus the target shares, shape ``(n + m,)``."""
         return torch.cat([self.source, -self.target])
 
+    @property
+    def levels(self) -> tuple[tuple[float], tuple[float]] | None:
+        """The number that all signs of a part are, for source and target, where no weights were given."""
+        return None if self.weights is not None else ((1 / len(self.source),), (-1 / len(self.target),))
+
 
 def pool(
     source: Tensor,

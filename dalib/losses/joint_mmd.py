@@ -63,7 +63,9 @@ def joint_mmd_loss(
     _check_layers(source, target)
     kernels = _checked_kernels(kernels, len(source))
     pools = [pool(*layers, source_weights, target_weights, values=False) for layers in zip(source, target, strict=True)]
-    return kernel_form([each.parts for each in pools], kernels, pools[0].signs, counts=pools[0].weights)
+    return kernel_form(
+        [each.parts for each in pools], kernels, pools[0].signs, levels=pools[0].levels, counts=pools[0].weights
+    )
 
 
 def _check_layers(source: object, target: object) -> None:

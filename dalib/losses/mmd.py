@@ -70,7 +70,7 @@ def mmd_loss(
     kernel = chosen(kernel, bandwidths)
     pooled = pool(source, target, source_weights, target_weights, values=not isinstance(kernel, Gaussian))
     if isinstance(kernel, Gaussian):
-        return kernel_form([pooled.parts], [kernel], pooled.signs, counts=pooled.weights)
+        return kernel_form([pooled.parts], [kernel], pooled.signs, levels=pooled.levels, counts=pooled.weights)
     rows = pooled.rows
     value = pooled.signs @ about_the_mean(kernel, rows, pooled.weights)(rows) @ pooled.signs
     return value.clamp_min(0)  # below zero only by rounding

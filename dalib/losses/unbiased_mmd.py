@@ -74,7 +74,8 @@ def unbiased_mmd_loss(
             for row_shares, own in zip((pooled.source, pooled.target), alone, strict=True)
         ]
         columns = torch.stack([pooled.signs, *_apart(*extra)], dim=1)
-        form = kernel_form([pooled.parts], [kernel], columns, counts=pooled.weights)
+        levels = None if pooled.weights is not None else _levels(len(source), len(target))
+        form = kernel_form([pooled.parts], [kernel], columns, levels=levels, counts=pooled.weights)
         return form - sum(own / (1 - own) for own in alone)
     gram = about_the_mean(kernel, pooled.rows) if pooled.weights is None else kernel.at(pooled.rows, pooled.weights)
     values = gram(pooled.rows)
@@ -82,6 +83,11 @@ def unbiased_mmd_loss(
     cross = pooled.source @ gram(source, target) @ pooled.target
     within = [part @ values @ part for part in _apart(pooled.source, pooled.target)]
     return within[0] / (1 - alone[0]) + within[1] / (1 - alone[1]) - 2 * cross
+
+
+def _levels(n: int, m: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The numbers in the columns of source rows and of target rows, where no weights are given."""
+    return (1 / n, (1 / (n - 1)) ** 0.5 / n, 0.0), (-1 / m, 0.0, (1 / (m - 1)) ** 0.5 / m)
 
 
 def _apart(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

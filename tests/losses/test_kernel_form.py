@@ -56,6 +56,38 @@ def test_value_and_gradients_are_those_of_plain_autograd(path, kinds, columns):
     )
 
 
+@pytest.mark.parametrize("kinds", [["one"], ["doublings"], ["others"], ["one", "doublings", "others"]])
+@pytest.mark.parametrize("levels", [((0.25,), (-0.1,)), ((0.25, 0.5, 0.0), (-0.1, 0.0, 0.3))])
+@pytest.mark.parametrize("lengths", [(4, 9), (1, 12), (5, 1)])
+def test_equal_weights_of_each_part_may_be_given_as_numbers(path, kinds, levels, lengths):
+    layers, _, _ = problem(rows=sum(lengths), layers=len(kinds))
+    variances = [VARIANCES[kind] for kind in kinds]
+    weights = torch.tensor([level for level, n in zip(levels, lengths, strict=True) for _ in range(n)]).double()
+    expected = plain(layers, variances, weights, torch.eye(len(levels[0]), dtype=torch.float64))
+    kernels = [Gaussian([v**0.5 for v in each]) for each in variances]
+    value = kernel_form([rows.split(lengths) for rows in layers], kernels, weights, levels=levels)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(torch.autograd.grad(value, layers), torch.autograd.grad(expected, layers))
+    with torch.no_grad():
+        value = kernel_form([rows.split(lengths) for rows in layers], kernels, weights, levels=levels)
+    torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize("lengths", [(1,), (513,), (512, 512), (700, 1), (1, 1), (1025, 511, 2049)])
+def test_tiles_cover_the_upper_triangle_once_and_no_block_crosses_parts(lengths):
+    grid = _kernel_tiles._Grid(lengths, "cpu")
+    seen = torch.zeros(sum(lengths), sum(lengths), dtype=torch.int8)
+    blocks = grid.blocks(torch.arange(sum(lengths)))
+    part = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    for i, j in grid.tiles:
+        assert len(blocks[i]) <= 512
+        assert {grid.part[i]} >= set(part[blocks[i]].tolist())
+        seen[blocks[i][:, None], blocks[j]] += 1
+        if i != j:
+            seen[blocks[j][:, None], blocks[i]] += 1
+    assert (seen == 1).all()
+
+
 def test_no_gradient_is_made_when_none_is_wanted(path):
     layers, weights, mixing = problem()
     with torch.no_grad():
