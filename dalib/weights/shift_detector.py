@@ -15,6 +15,9 @@ from dalib.weights._box_slab_solver import solve
 Array = NDArray[np.float64]
 
 _MOST_ROWS = 30_000  # a kernel matrix of 7 GB
+_SAME = (
+    1e-8  # statistics of a kernel of at most 1 that differ by less are equal: rounding and the solver tell them apart
+)
 
 
 class ShiftDetector(BaseEstimator):  # type: ignore[misc]
@@ -138,4 +141,5 @@ def _mixture_distance(kernel: Array, gram: Array, mixing: Array, rows: NDArray[n
 
 
 def _p_value(observed: float, under_hypothesis: Array) -> float:
-    return float((1 + (under_hypothesis >= observed).sum()) / (1 + len(under_hypothesis)))
+    """Share of the statistics, the observed one among them, that are as large as it or equal to it but for rounding."""
+    return float((1 + (under_hypothesis >= observed - _SAME).sum()) / (1 + len(under_hypothesis)))

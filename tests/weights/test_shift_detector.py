@@ -38,6 +38,20 @@ def test_p_values_are_uniform_at_most_under_the_hypothesis():
     assert np.min(values) >= 1 / 10
 
 
+def test_statistics_that_are_equal_but_for_rounding_count_as_equal():
+    alike = ShiftDetector(resamples=19).fit(np.ones((20, 1)), np.arange(20) % 2, np.ones((15, 1)))
+    assert (alike.shift_p_value_, alike.label_shift_p_value_, alike.verdict_) == (1.0, 1.0, "none")
+    rng = np.random.default_rng(1)  # of two values: many permutations have the observed statistic
+    source, target = rng.integers(2, size=(16, 1)) * 1.0, rng.integers(2, size=(12, 1)) * 1.0
+    pooled = np.concatenate([source, target])
+    kernel = np.exp(-((pooled - pooled.T) ** 2) / 2)
+    signs = np.r_[np.full(16, 1 / 16), np.full(12, -1 / 12)]
+    statistics = np.array([a @ kernel @ a for a in (rng.permutation(signs) for _ in range(2000))])
+    exact = (statistics >= signs @ kernel @ signs - 1e-10).mean()
+    found = ShiftDetector(resamples=1000, bandwidth=1.0).fit(source, np.arange(16) % 2, target).shift_p_value_
+    assert found == pytest.approx(exact, abs=0.05)
+
+
 def test_shares_and_names():
     rng = np.random.default_rng(0)
     source, labels = draw(rng, 600, EQUAL)
