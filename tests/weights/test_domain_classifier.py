@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -81,6 +81,23 @@ def test_cross_fitting_weighs_each_row_by_a_classifier_that_has_not_seen_it():
         by_hand[mine] = p / (1 - p)
     np.testing.assert_allclose(crossed.weights_, by_hand / by_hand.mean())
     assert spearmanr(crossed.weights_, log_ratio).statistic > 0.6
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        (KFold(2), "rows of both domains to train on in every fold, got one domain alone; .*shuffle=True"),
+        (ShuffleSplit(1, test_size=0.2, random_state=0), "hold out every source row once, got .* of 40 rows never"),
+        (
+            RepeatedKFold(n_splits=3, n_repeats=2, random_state=0),
+            "got 0 of 40 rows never and 40 more often; pass KFold",
+        ),
+    ],
+)
+def test_cross_fitting_refuses_folds_that_are_no_partition_into_both_domains(folds, message):
+    source, target, _ = gaussians(n=40, m=40)
+    with pytest.raises(ValueError, match="cv must .*" + message):
+        DomainClassifierWeights(DecisionTreeClassifier(), cv=folds).fit(source, target)
 
 
 def test_numbered_folds_are_seeded():
