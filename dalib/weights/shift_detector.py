@@ -38,7 +38,7 @@ class ShiftDetector(BaseEstimator):  # type: ignore[misc]
 
     Args:
         level: A p-value at or below it refutes. Default 0.05.
-        resamples: Permutations, and bootstrap targets. Default 200.
+        resamples: Permutations, and bootstrap targets; at least ``1 / level - 1``. Default 200.
         bandwidth: Kernel width. Default: half the root of the mean squared distance of the pooled sample.
         random_state: Seed. Default 0.
 
@@ -84,6 +84,11 @@ class ShiftDetector(BaseEstimator):  # type: ignore[misc]
         if not 0.0 < _arrays.number(self.level, "level") < 1.0:
             raise ValueError(f"level must lie between 0 and 1, got {self.level}")
         _arrays.whole(self.resamples, "resamples", least=1)
+        if 1.0 / (self.resamples + 1) > self.level:
+            raise ValueError(
+                f"resamples must be at least 1 / level - 1, or no p-value is as low as the level of {self.level:g}, "
+                f"got {self.resamples}"
+            )
         if self.bandwidth is not None:
             _arrays.positive(self.bandwidth, "bandwidth")
         count = len(_label_shift.distinct(np.asarray(source_labels)))

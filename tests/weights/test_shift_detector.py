@@ -31,7 +31,7 @@ def test_p_values_are_uniform_at_most_under_the_hypothesis():
         rng = np.random.default_rng(100 + seed)
         source, labels = draw(rng, 120, EQUAL)
         target, _ = draw(rng, 80, EQUAL)
-        fitted = ShiftDetector(resamples=9, random_state=seed).fit(source, labels, target)
+        fitted = ShiftDetector(level=0.1, resamples=9, random_state=seed).fit(source, labels, target)
         values.append((fitted.shift_p_value_, fitted.label_shift_p_value_))
     below = (np.array(values) <= 0.2).mean(axis=0)
     assert (below).all()
@@ -69,6 +69,7 @@ def test_shares_and_names():
     [
         ({"level": 0.0}, [0, 0, 1, 1], "level must lie between 0 and 1, got 0.0"),
         ({"resamples": 0}, [0, 0, 1, 1], "resamples must be at least 1, got 0"),
+        ({"resamples": 18}, [0, 0, 1, 1], "resamples must be at least 1 / level - 1, .* level of 0.05, got 18"),
         ({"bandwidth": -1.0}, [0, 0, 1, 1], "bandwidth must be positive"),
         ({}, [0, 0, 0, 1], "every class must have at least two source rows, got 1 of"),
         ({}, [0, 1], "source_labels must have shape"),
