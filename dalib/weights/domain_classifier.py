@@ -157,6 +157,8 @@ class DomainClassifierWeights(BaseEstimator):  # type: ignore[misc]
         return check_cv(self.cv, domain, classifier=True).split(rows, domain)
 
     def _log_ratios(self, classifier: Any, X: Array) -> Array:
-        of_target = np.clip(classifier.predict_proba(X)[:, 1], self.clip, 1.0 - self.clip)
-        log_ratios: Array = np.log(of_target) - np.log1p(-of_target) + self._log_prior
-        return log_ratios
+        of_target = classifier.predict_proba(X)[:, 1].astype(np.float64)
+        with np.errstate(divide="ignore"):  # the logit is clipped: 1 - clip may be 1
+            logits = np.log(of_target) - np.log1p(-of_target)
+        largest = math.log1p(-self.clip) - math.log(self.clip)
+        return np.asarray(np.clip(logits, -largest, largest) + self._log_prior)

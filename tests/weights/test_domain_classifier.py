@@ -122,6 +122,24 @@ def test_clip_bounds_the_ratio():
     np.testing.assert_allclose(ratios, [1 / 9, 9])
 
 
+def test_a_clip_below_the_digits_of_one_bounds_the_ratio_too():
+    sure = DomainClassifierWeights(DecisionTreeClassifier(), clip=1e-20).fit([[0.0], [1.0]], [[1.0], [2.0]])
+    np.testing.assert_allclose(sure.score_samples([[0.0], [2.0]]), [np.log(1e-20), -np.log(1e-20)])
+
+
+class InFloat32(LogisticRegression):
+    def predict_proba(self, X):
+        return super().predict_proba(X).astype(np.float32)
+
+
+def test_weights_of_a_classifier_in_float32_are_float64():
+    source, target, _ = gaussians(n=50, m=40)
+    fitted = DomainClassifierWeights(InFloat32()).fit(source, target)
+    assert fitted.weights_.dtype == fitted.predict(source).dtype == np.float64
+    plain = DomainClassifierWeights(LogisticRegression()).fit(source, target)
+    np.testing.assert_allclose(fitted.weights_, plain.weights_, rtol=1e-5)
+
+
 def test_scikit_learn_manners():
     source, target, _ = gaussians(n=60, m=50)
     columns = ["age", "size", "dose"]
