@@ -25,7 +25,7 @@ class RecentRatio(Scheduled):
         width: Width of the features.
         every: Number of optimizer steps between refreshes.
         bank: Number of rows of each domain that are kept, at least 2.
-        alpha: Share of the target in the denominator, in ``(0, 1]``: no ratio exceeds ``1 / alpha``.
+        alpha: Share of the target in the denominator, in ``(0, 1]``: the true ratio is at most ``1 / alpha``.
         centres: Number of kernels.
 
     Raises:
