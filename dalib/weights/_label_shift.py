@@ -42,7 +42,14 @@ def checked(
             "source_probabilities and target_probabilities must have the same number of classes, "
             f"got {source.shape[1]} and {target.shape[1]}"
         )
+    columns = getattr(source_probabilities, "columns", None)
+    _domains.same_columns(target_probabilities, columns, "target_probabilities", "source_probabilities")
     codes, names = encoded(source_labels, source.shape[0], source.shape[1], classes)
+    if columns is not None and set(columns) == set(names.tolist()) and list(columns) != names.tolist():
+        raise ValueError(
+            f"source_probabilities must have its columns in the order of the classes, {names.tolist()}, got {list(columns)}; "
+            "pass classes=list(source_probabilities.columns)"
+        )
     prior = np.bincount(codes, minlength=len(names)) / len(codes)
     return LabelShiftData(source, codes, target, prior, names)
 
