@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dalib import _checks
+
 
 def per_class_accuracy(predicted: Any, labels: Any, classes: int) -> NDArray[np.float64]:
     """Share of the rows of each class that are predicted as it.
@@ -20,13 +22,14 @@ def per_class_accuracy(predicted: Any, labels: Any, classes: int) -> NDArray[np.
         Shape ``(classes,)``, in ``[0, 1]``; NaN for a class without rows.
 
     Raises:
-        TypeError: If predictions or labels are not integers.
-        ValueError: If the shapes differ, there are no rows, or a label is not in ``0..classes - 1``.
+        TypeError: If predictions, labels or the number of classes are not integers.
+        ValueError: If the shapes differ, there are no rows, or a label is not in ``0..classes - 1``, or ``classes`` is below 1.
 
     Example:
         >>> per_class_accuracy([0, 1, 1], [0, 0, 1], 3)
         array([0.5, 1. , nan])
     """
+    _checks.at_least(classes, 1, "classes")
     predicted, labels = _integers(predicted, "predicted"), _integers(labels, "labels")
     if predicted.shape != labels.shape or not len(labels):
         raise ValueError(
@@ -70,8 +73,8 @@ def open_set_accuracy(predicted: Any, labels: Any, *, known: int) -> OpenSetAccu
         The accuracies.
 
     Raises:
-        TypeError: If predictions or labels are not integers.
-        ValueError: If the shapes differ, there are no rows, or a label is negative.
+        TypeError: If predictions, labels or the number of classes are not integers.
+        ValueError: If the shapes differ, there are no rows, a label is negative, or ``known`` is below 1.
 
     References:
         .. [1] Bucci et al. On the Effectiveness of Image Rotation for Open Set Domain Adaptation. ECCV 2020.
@@ -81,6 +84,7 @@ def open_set_accuracy(predicted: Any, labels: Any, *, known: int) -> OpenSetAccu
         >>> accuracy.known, accuracy.unknown, round(accuracy.harmonic, 4), round(accuracy.overall, 4)
         (1.0, 0.5, 0.6667, 0.8333)
     """
+    _checks.at_least(known, 1, "known")
     predicted, labels = _integers(predicted, "predicted"), _integers(labels, "labels")
     each = per_class_accuracy(np.minimum(predicted, known), np.minimum(labels, known), known + 1)
     present = each[:-1][~np.isnan(each[:-1])]
@@ -93,7 +97,7 @@ def open_set_accuracy(predicted: Any, labels: Any, *, known: int) -> OpenSetAccu
 
 def _integers(values: Any, name: str) -> NDArray[np.int64]:
     array = np.asarray(values)
-    if not np.issubdtype(array.dtype, np.integer):
+    if array.size and not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"{name} must be integers, got {array.dtype}")
     if array.ndim != 1:
         raise ValueError(f"{name} must have shape (rows,), got {array.shape}")

@@ -50,6 +50,12 @@ def test_errors_name_the_argument():
         per_class_accuracy([0, 0], [0], 1)
     with pytest.raises(ValueError, match=r"labels must lie in 0\.\.1, got values in 0\.\.2"):
         per_class_accuracy([0, 1], [0, 2], 2)
+    with pytest.raises(ValueError, match="of the same rows, at least one, got 0 and 0"):
+        per_class_accuracy([], [], 1)
+    with pytest.raises(TypeError, match="classes must be an integer, got float"):
+        per_class_accuracy([0], [0], 2.5)
+    with pytest.raises(ValueError, match="known must be at least 1, got 0"):
+        open_set_accuracy([0], [0], known=0)
     with pytest.raises(ValueError, match=r"labels must have shape \(rows,\), got \(1, 1\)"):
         open_set_accuracy([0], [[0]], known=1)
     with pytest.raises(ValueError, match="labels must lie in"):

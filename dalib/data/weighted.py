@@ -50,7 +50,7 @@ def with_weights(dataset: Any, weights: ArrayLike | Tensor) -> WeightedDataset:
         The weighted data set.
 
     Raises:
-        TypeError: If ``dataset`` has no length or no items.
+        TypeError: If ``dataset`` has no length or no items, or the weights are no numbers.
         ValueError: If the weights are not one a row, negative, or not finite.
 
     Example:
@@ -60,7 +60,10 @@ def with_weights(dataset: Any, weights: ArrayLike | Tensor) -> WeightedDataset:
     """
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise TypeError(f"dataset must be a map-style data set with len() and items, got {type(dataset).__name__}")
-    tensor = weights.detach().cpu() if isinstance(weights, Tensor) else torch.from_numpy(np.array(weights))
+    try:
+        tensor = weights.detach().cpu() if isinstance(weights, Tensor) else torch.from_numpy(np.array(weights))
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"weights must be an array of real numbers, got other values ({problem})") from problem
     tensor = tensor.to(torch.float32)
     _checks.row_weights(tensor, torch.empty(len(dataset), 0), "weights")
     return WeightedDataset(dataset, tensor)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib._precision import float32_island
 from dalib.objective import Objective
 from dalib.outputs import Outputs
 from dalib.schedules import Scheduled
@@ -24,7 +25,7 @@ class RecentRatio(Scheduled):
         width: Width of the features.
         every: Number of optimizer steps between refreshes.
         bank: Number of rows of each domain that are kept, at least 2.
-        alpha: Share of the target in the denominator, in ``(0, 1]``: no ratio exceeds ``1 / alpha``.
+        alpha: Share of the target in the denominator, in ``(0, 1]``: the true ratio is at most ``1 / alpha``.
         centres: Number of kernels.
 
     Raises:
@@ -73,11 +74,13 @@ class RecentRatio(Scheduled):
             self.register_buffer(name, torch.ones(()))
         self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
 
+    @float32_island
     def weigh(self, rows: Tensor) -> Tensor:
         """One weight a row, shape ``(rows,)``, outside the graph."""
         with torch.no_grad():
-            rows = rows.to(self.points.dtype)
-            kernel = torch.exp(torch.cdist(rows, self.points).square() / (-2.0 * self.bandwidth**2))
+            middle = self.points[0]  # near the data, where distances keep their digits
+            distances = torch.cdist(rows.to(self.points.dtype) - middle, self.points - middle)
+            kernel = torch.exp(distances.square() / (-2.0 * self.bandwidth**2))
             weights = kernel @ self.coefficients / self.scale
             return torch.where(self.fitted, weights, torch.ones_like(weights))
 

@@ -21,8 +21,8 @@ def check_weights(estimator: Any, *, seed: int = 0) -> None:
       (a ``ValueError`` for 1 or 7 rows passes, too);
     - the direction is right: the weighted source mean lies nearer to the target's than to the plain source's, and
       where the estimator weighs new rows (it has ``predict``), its weights have a rank correlation above 0.95 with
-      the true ratio, and ``predict`` of the source rows gives ``weights_``;
-    - without a shift the weights stay effective on at least half of the rows;
+      the true ratio, and ``predict`` of the source rows gives ``weights_``, or their order if these are cross-fitted;
+    - without a shift the weights stay effective on at least half of the rows (a tenth, where it has no ``predict``);
     - fitting twice gives the same weights, and source rows in another order the same weights in that order;
     - equal rescaling and moving of both domains changes nothing that matters (rank correlation above 0.95, or the
       weighted mean moves along);

@@ -39,13 +39,23 @@ def gaussian_kernel(X: Array, Y: Array, bandwidth: float) -> Array:
     return gaussian(distances, bandwidth, out=distances)
 
 
+def variances(rows: Array) -> Array:
+    """The variance of each column (divisor ``n``), exactly 0 where it is constant: the mean of equal numbers is rounded.
+
+    Example:
+        >>> variances(np.array([[0.1, 0.0], [0.1, 1.0], [0.1, 0.5]])).round(4)
+        array([0.    , 0.1667])
+    """
+    return np.where(np.ptp(rows, axis=0) > 0, rows.var(axis=0), 0.0)
+
+
 def mean_distance_bandwidth(source: Array, target: Array) -> float:
     """The root of the mean squared distance over all pairs of the pooled sample, without forming the pairs.
 
     It is 1 where all rows are equal, so that a kernel of that bandwidth stays defined.
     """
     pooled = np.concatenate([source, target])
-    total = float(pooled.var(axis=0).sum()) * 2.0 * len(pooled) / max(len(pooled) - 1, 1)
+    total = float(variances(pooled).sum()) * 2.0 * len(pooled) / max(len(pooled) - 1, 1)
     return math.sqrt(total) if total > 0 else 1.0
 
 

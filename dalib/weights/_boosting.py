@@ -15,13 +15,14 @@ from dalib.weights import _domains, _label_shift
 Array = NDArray[np.float64]
 
 
-def source_rows(source: ArrayLike | None, labels: ArrayLike | None, width: int) -> tuple[Array, NDArray[Any]]:
-    """The source rows as a finite float64 matrix of the target's width, and their labels; empty where there is none."""
+def source_rows(source: Any, labels: ArrayLike | None, X: ArrayLike, width: int) -> tuple[Array, NDArray[Any]]:
+    """The source rows as a finite float64 matrix of the width of ``X``, and their labels; empty where there is none."""
     if (source is None) != (labels is None):
         missing = "source_labels" if labels is None else "source"
         raise TypeError(f"source and source_labels must be passed together, got no {missing}")
     if source is None:
         return np.empty((0, width)), np.empty(0)
+    _domains.same_columns(source, getattr(X, "columns", None), "source", "X")
     rows, marks = _domains.numbers(source, "source"), np.asarray(labels)
     if rows.ndim != 2 or rows.shape[1] != width:
         raise ValueError(f"source must have shape (rows, {width}) like X, got {rows.shape}")

@@ -24,6 +24,7 @@ def two_domains(estimator: Any, source: ArrayLike, target: ArrayLike) -> tuple[A
     widths = np.shape(source)[1], np.shape(target)[1]
     if widths[0] != widths[1]:
         raise ValueError(f"source and target must have the same number of features, got {widths[0]} and {widths[1]}")
+    same_columns(target, getattr(source, "columns", None), "target", "source")
     X = _matrix(estimator, source, "source", reset=True)
     Z = _matrix(estimator, target, "target", reset=False)
     low, high = np.minimum(X.min(axis=0), Z.min(axis=0)), np.maximum(X.max(axis=0), Z.max(axis=0))
@@ -63,14 +64,8 @@ def rows(estimator: Any, X: ArrayLike) -> Array:
 def _matrix(estimator: Any, values: Any, name: str, *, reset: bool) -> Array:
     from sklearn.utils.validation import validate_data
 
-    names = getattr(estimator, "feature_names_in_", None)
-    if not reset and names is not None and hasattr(values, "columns"):
-        for got, wanted in zip_longest(values.columns, names):
-            if got != wanted:
-                raise ValueError(
-                    f"{name} must have the columns of the source in the same order, got {got!r} where it has {wanted!r}; "
-                    f"pass {name}[source.columns]"
-                )
+    if not reset:
+        same_columns(values, getattr(estimator, "feature_names_in_", None), name, "source")
     try:
         matrix: Array = validate_data(estimator, X=values, reset=reset, dtype=np.float64, ensure_all_finite=False)
     except (TypeError, ValueError) as problem:
@@ -91,6 +86,18 @@ def _matrix(estimator: Any, values: Any, name: str, *, reset: bool) -> Array:
     if largest > LARGEST:
         raise ValueError(f"{name} must have entries up to {LARGEST:g}, got {largest:.1e}; scale the features down")
     return matrix
+
+
+def same_columns(values: Any, names: Any, name: str, owner: str) -> None:
+    """Raise where ``values`` is a frame, and its columns are not ``names``, those of the owner, in the same order."""
+    if names is None or not hasattr(values, "columns"):
+        return
+    for got, wanted in zip_longest(values.columns, names):
+        if got != wanted:
+            raise ValueError(
+                f"{name} must have the columns of {owner} in the same order, got {got!r} where it has {wanted!r}; "
+                f"pass {name}[{owner}.columns]"
+            )
 
 
 def _dense(values: Any, name: str) -> Any:

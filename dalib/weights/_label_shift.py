@@ -42,7 +42,14 @@ def checked(
             "source_probabilities and target_probabilities must have the same number of classes, "
             f"got {source.shape[1]} and {target.shape[1]}"
         )
+    columns = getattr(source_probabilities, "columns", None)
+    _domains.same_columns(target_probabilities, columns, "target_probabilities", "source_probabilities")
     codes, names = encoded(source_labels, source.shape[0], source.shape[1], classes)
+    if columns is not None and set(columns) == set(names.tolist()) and list(columns) != names.tolist():
+        raise ValueError(
+            f"source_probabilities must have its columns in the order of the classes, {names.tolist()}, got {list(columns)}; "
+            "pass classes=list(source_probabilities.columns)"
+        )
     prior = np.bincount(codes, minlength=len(names)) / len(codes)
     return LabelShiftData(source, codes, target, prior, names)
 
@@ -64,18 +71,18 @@ def probabilities(values: ArrayLike, name: str) -> Array:
 
 
 def encoded(
-    labels: ArrayLike, rows: int, columns: int, classes: Sequence[Any] | None
+    labels: ArrayLike, rows: int, columns: int, classes: Sequence[Any] | None, name: str = "source_labels"
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """The column of each label, and the class of each column: sorted labels unless ``classes`` names them."""
     array = np.asarray(labels)
     if array.shape != (rows,):
-        raise ValueError(f"source_labels must have shape ({rows},), one label a row, got {array.shape}")
-    present_names = distinct(array)
+        raise ValueError(f"{name} must have shape ({rows},), one label a row, got {array.shape}")
+    present_names = distinct(array, name)
     names = present_names if classes is None else np.asarray(classes)
-    if names.ndim != 1 or len(distinct(names)) != len(names):
+    if names.ndim != 1 or len(distinct(names, "classes")) != len(names):
         raise ValueError(f"classes must name each column once, got {names.tolist()}")
     if (names.dtype.kind in "US") != (array.dtype.kind in "US") and "O" not in (names.dtype.kind, array.dtype.kind):
-        raise TypeError(f"source_labels must be of the kind of classes, {names.dtype}, got {array.dtype}")
+        raise TypeError(f"{name} must be of the kind of classes, {names.dtype}, got {array.dtype}")
     if len(names) != columns:
         raise ValueError(
             f"the probabilities must have one column for each of the {len(names)} classes {names.tolist()}, "
@@ -86,20 +93,20 @@ def encoded(
     codes = order[position]
     unknown = array[names[codes] != array]
     if len(unknown):
-        raise ValueError(f"source_labels must be among classes {names.tolist()}, got {unknown[0]!r}")
+        raise ValueError(f"{name} must be among classes {names.tolist()}, got {unknown.tolist()[0]!r}")
     return codes.astype(np.int64), names
 
 
-def distinct(labels: NDArray[Any]) -> NDArray[Any]:
+def distinct(labels: NDArray[Any], name: str = "source_labels") -> NDArray[Any]:
     """The labels that occur, sorted; raise unless they can be: some are missing, or text stands beside numbers."""
     try:
         if labels.dtype.kind in "fO" and (labels != labels).any():
-            raise ValueError("source_labels must not hold NaN; drop the rows without a label")
+            raise ValueError(f"{name} must not hold NaN; drop the rows without a label")
         return np.unique(labels)
     except TypeError as problem:
         kinds = sorted({type(label).__name__ for label in labels.tolist()})
         raise TypeError(
-            f"source_labels must be of one kind, got {' and '.join(kinds)}; drop the rows without a label, or make all text"
+            f"{name} must be of one kind, got {' and '.join(kinds)}; drop the rows without a label, or make all text"
         ) from problem
 
 
@@ -115,5 +122,5 @@ def weights_of(labels: ArrayLike, classes: NDArray[Any], class_weights: Array) -
     array = np.asarray(labels)
     if array.ndim != 1:
         raise ValueError(f"labels must have shape (rows,), one label a row, got {array.shape}")
-    codes, _ = encoded(array, len(array), len(classes), classes.tolist())
+    codes, _ = encoded(array, len(array), len(classes), classes.tolist(), "labels")
     return class_weights[codes]

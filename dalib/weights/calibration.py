@@ -59,7 +59,7 @@ class BiasCorrectedTemperature(BaseEstimator):  # type: ignore[misc]
     def fit(self, probabilities: ArrayLike, labels: ArrayLike) -> Self:
         """Learn temperature and biases from held-out rows, shapes ``(n, classes)`` and ``(n,)``."""
         P = _label_shift.probabilities(probabilities, "probabilities")
-        codes, self.classes_ = _label_shift.encoded(labels, len(P), P.shape[1], self.classes)
+        codes, self.classes_ = _label_shift.encoded(labels, len(P), P.shape[1], self.classes, "labels")
         logs = _logs(P)
         own = logs[np.arange(len(P)), codes].mean()
         shares = np.bincount(codes, minlength=P.shape[1]) / len(P)

@@ -115,7 +115,7 @@ def balance_table(
     labels = [str(name) for name in (columns if names is None else names)]
     if len(labels) != X.shape[1]:
         raise ValueError(f"names must have {X.shape[1]} entries, one a feature, got {len(labels)}")
-    deviation = np.sqrt((X.var(axis=0) + Z.var(axis=0)) / 2)
+    deviation = np.sqrt((_arrays.variances(X) + _arrays.variances(Z)) / 2)
     deviation[deviation == 0] = 1.0
     width = _arrays.mean_distance_bandwidth(X, Z) if bandwidth is None else bandwidth
     _arrays.positive(width, "bandwidth")

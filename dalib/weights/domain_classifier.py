@@ -32,8 +32,9 @@ class DomainClassifierWeights(BaseEstimator):  # type: ignore[misc]
     Args:
         classifier: Any scikit-learn classifier with ``predict_proba``; it is cloned. Default: logistic regression on
             standardised features. A penalty pulls the weights towards one.
-        cv: Cross-fitting: number of folds, or a scikit-learn splitter. Each source row is then weighted by a
-            classifier that was not trained on it, which flexible classifiers need. Default: no cross-fitting.
+        cv: Cross-fitting: number of folds, or a scikit-learn splitter that holds out every row once. Each source row is
+            then weighted by a classifier that was not trained on it, which flexible classifiers need. Default: no
+            cross-fitting.
         calibration: ``"sigmoid"`` or ``"isotonic"``: scikit-learn's ``CalibratedClassifierCV`` wraps the classifier.
             Default: probabilities as the classifier gives them.
         clip: The bound ``c``, in ``(0, 0.5)``. Default 1e-6.
@@ -97,11 +98,7 @@ class DomainClassifierWeights(BaseEstimator):  # type: ignore[misc]
         self.classifier_ = self._new_classifier().fit(rows, domain)
         log_ratios = self._log_ratios(self.classifier_, X)
         if self.cv is not None:
-            for train, test in self._folds(rows, domain):
-                held_out = test[test < len(X)]
-                if len(held_out):
-                    part = self._new_classifier().fit(rows[train], domain[train])
-                    log_ratios[held_out] = self._log_ratios(part, X[held_out])
+            log_ratios = self._cross_fitted(X, rows, domain)
         self.weights_, self.scale_ = _importance.mean_one(np.exp(log_ratios), remedy=_REMEDY)
         return self
 
@@ -127,6 +124,28 @@ class DomainClassifierWeights(BaseEstimator):  # type: ignore[misc]
             return clone(classifier)
         return CalibratedClassifierCV(clone(classifier), method=self.calibration)
 
+    def _cross_fitted(self, X: Array, rows: Array, domain: NDArray[np.int64]) -> Array:
+        """Log ratios of the source rows, each from a classifier that was trained without it."""
+        log_ratios, times = np.zeros(len(X)), np.zeros(len(X), dtype=np.int64)
+        for train, test in self._folds(rows, domain):
+            held_out = np.asarray(test)[np.asarray(test) < len(X)]
+            if len(held_out) == 0:
+                continue
+            if len(np.unique(domain[train])) < 2:
+                raise ValueError(
+                    "cv must leave rows of both domains to train on in every fold, got one domain alone; the source stands "
+                    "before the target, so shuffle: KFold(5, shuffle=True)"
+                )
+            part = self._new_classifier().fit(rows[train], domain[train])
+            log_ratios[held_out] = self._log_ratios(part, X[held_out])
+            times[held_out] += 1
+        if (times != 1).any():
+            raise ValueError(
+                f"cv must hold out every source row once, got {int((times == 0).sum())} of {len(X)} rows never and "
+                f"{int((times > 1).sum())} more often; pass KFold(5, shuffle=True)"
+            )
+        return log_ratios
+
     def _folds(self, rows: Array, domain: NDArray[np.int64]) -> Any:
         if isinstance(self.cv, (int, np.integer)):
             fewest = int(min(np.bincount(domain)))
@@ -138,6 +157,8 @@ class DomainClassifierWeights(BaseEstimator):  # type: ignore[misc]
         return check_cv(self.cv, domain, classifier=True).split(rows, domain)
 
     def _log_ratios(self, classifier: Any, X: Array) -> Array:
-        of_target = np.clip(classifier.predict_proba(X)[:, 1], self.clip, 1.0 - self.clip)
-        log_ratios: Array = np.log(of_target) - np.log1p(-of_target) + self._log_prior
-        return log_ratios
+        of_target = classifier.predict_proba(X)[:, 1].astype(np.float64)
+        with np.errstate(divide="ignore"):  # the logit is clipped: 1 - clip may be 1
+            logits = np.log(of_target) - np.log1p(-of_target)
+        largest = math.log1p(-self.clip) - math.log(self.clip)
+        return np.asarray(np.clip(logits, -largest, largest) + self._log_prior)

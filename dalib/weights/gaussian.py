@@ -22,11 +22,12 @@ class GaussianDensityWeights(BaseEstimator):  # type: ignore[misc]
     .. math:: \log w(x) = \tfrac12 (x-\mu_s)^\top C_s^{-1} (x-\mu_s) - \tfrac12 (x-\mu_t)^\top C_t^{-1} (x-\mu_t)
               + \tfrac12 \log\det C_s - \tfrac12 \log\det C_t
 
-    with :math:`C` the covariance with divisor ``n`` plus a ridge. Where the target is wider than the source in some
-    direction the ratio grows without bound there.
+    with :math:`C` the covariance with divisor ``n`` plus a ridge, which is in units of each feature: their scales do not
+    matter. Where the target is wider than the source in some direction the ratio grows without bound there.
 
     Args:
-        ridge: What is added to the diagonal of both covariances, as a share of the pooled mean variance. Default 1e-6.
+        ridge: What is added to the diagonal of both covariances, as a share of the feature's variance within the
+            domains, or of the mean of these variances where a feature has none. Default 1e-6.
         shared_covariance: Use one covariance, the average within the domains weighted by their rows: the log ratio
             is then linear in x. Default: one a domain.
 
@@ -60,7 +61,8 @@ class GaussianDensityWeights(BaseEstimator):  # type: ignore[misc]
         within = (len(X) * of_source + len(Z) * of_target) / (len(X) + len(Z))
         if self.shared_covariance:
             of_source = of_target = within
-        addition = self.ridge * (float(np.trace(within)) / len(within) or 1.0) * np.eye(len(within))
+        own = (len(X) * _arrays.variances(X) + len(Z) * _arrays.variances(Z)) / (len(X) + len(Z))
+        addition = self.ridge * np.diag(np.where(own > 0, own, own.mean() or 1.0))
         self._normals = [
             (rows.mean(axis=0), cholesky(covariance + addition, lower=True))
             for rows, covariance in ((X, of_source), (Z, of_target))

@@ -34,7 +34,8 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
               \bar w_i = w_i^\lambda \Big/ \frac1n \sum_j w_j^\lambda
 
     ``fit(X, y)`` takes the labelled source; the unlabelled target is a parameter of the constructor. So cross-validation
-    slices the source and leaves the target whole, and ``clone``, pipelines and grid searches work as ever.
+    slices the source and leaves the target whole, and ``clone`` and grid searches work as ever. Steps that prepare the
+    rows belong inside, in ``estimator`` and ``preprocess``: a pipeline around it would transform the source alone.
 
     The exponent trades bias for variance: 0 is plain training, 1 is fully weighted. Choose between with
     ``GridSearchCV(..., {"flattening": [0, 0.5, 1]}, scoring=importance_weighted_scorer(...))``.
@@ -189,10 +190,9 @@ def _stacked(X: Any, target: Any) -> Any:
         raise ValueError(
             f"X and target must be matrices with the same number of features, got shapes {shapes[0]} and {shapes[1]}"
         )
+    _domains.same_columns(target, getattr(X, "columns", None), "target", "X")
     if hasattr(X, "iloc") and hasattr(target, "iloc"):
         import pandas as pd
 
-        if list(X.columns) != list(target.columns):
-            raise ValueError("X and target must have the same columns in the same order; pass target=target[X.columns]")
         return pd.concat([X, target], ignore_index=True)
     return np.concatenate([np.asarray(X), np.asarray(target)])

@@ -6,7 +6,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 
 from dalib.weights import _arrays, _domains, _importance
@@ -58,7 +57,7 @@ class KernelDensityWeights(BaseEstimator):  # type: ignore[misc]
         X, Z = _domains.two_domains(self, source, target)
         if self.bandwidth is not None:
             _arrays.positive(self.bandwidth, "bandwidth")
-        spread = np.concatenate([X, Z]).std(axis=0)
+        spread = np.sqrt(_arrays.variances(np.concatenate([X, Z])))
         spread[spread == 0] = 1.0
         self._samples = [(rows, self._widths(rows, spread)) for rows in (X, Z)]
         log_ratios = self._log_ratios(X)
@@ -79,7 +78,7 @@ class KernelDensityWeights(BaseEstimator):  # type: ignore[misc]
     def _widths(self, rows: Array, spread: Array) -> Array:
         count, features = rows.shape
         factor = count ** (-1.0 / (features + 4)) if self.bandwidth is None else self.bandwidth
-        deviation = rows.std(axis=0)
+        deviation = np.sqrt(_arrays.variances(rows))
         return np.asarray(factor * np.where(deviation > 0, deviation, spread))
 
     def _log_ratios(self, X: Array) -> Array:
@@ -89,8 +88,10 @@ class KernelDensityWeights(BaseEstimator):  # type: ignore[misc]
 
 def _log_density(X: Array, rows: Array, widths: Array) -> Array:
     """The log of a kernel density estimate up to the constant that all share, a block of rows at a time."""
-    logs = [
-        logsumexp(-0.5 * _arrays.squared_distances(X[part] / widths, rows / widths), axis=1)
-        for part in _arrays.blocks(len(X), len(rows))
-    ]
+    logs = []
+    for part in _arrays.blocks(len(X), len(rows)):
+        distances = _arrays.squared_distances(X[part] / widths, rows / widths)
+        nearest = distances.min(axis=1)  # taken out, so that no sum underflows
+        distances -= nearest[:, None]
+        logs.append(np.log(_arrays.gaussian(distances, 1.0, out=distances).sum(axis=1)) - 0.5 * nearest)
     return np.asarray(np.concatenate(logs) - np.log(len(rows)) - np.log(widths).sum())

@@ -33,7 +33,8 @@ class KLIEP(BaseEstimator):  # type: ignore[misc]
     is at most :math:`\log \max_l g_l` higher, with :math:`g` the gradient: that bound is ``gap_``.
 
     The bandwidth is the one whose ratio, fitted without a fold of the target, gives that fold the highest mean log
-    ratio; centres in the fold are left out with it.
+    ratio; centres in the fold are left out with it. Where that leaves no centre, or none that is near, at any bandwidth, the
+    widest is taken.
 
     Distances are taken as they are: standardise features of different scales first.
 
@@ -114,7 +115,8 @@ class KLIEP(BaseEstimator):  # type: ignore[misc]
             self.scores_ = np.array(
                 [self._held_out_score(X, Z, fold, fold[chosen_rows], bandwidth) for bandwidth in bandwidths]
             )
-            chosen = int(np.argmax(self.scores_))
+            scored = np.isfinite(self.scores_).any()
+            chosen = int(np.argmax(self.scores_ if scored else bandwidths))
         self.bandwidth_ = float(bandwidths[chosen])
         components, masses = self._components(X, Z, self.bandwidth_)
         if not components.any(axis=1).all():

@@ -59,7 +59,9 @@ class NearestNeighbourWeights(BaseEstimator):  # type: ignore[misc]
         if not 0.0 <= _arrays.number(self.smoothing, "smoothing") < math.inf:
             raise ValueError(f"smoothing must be at least 0 and finite, got {self.smoothing}")
         places, place_of_row, sharing = np.unique(X, axis=0, return_inverse=True, return_counts=True)
-        nearest = NearestNeighbors(n_neighbors=1).fit(places).kneighbors(Z, return_distance=False)[:, 0]
+        middle = np.median(places, axis=0)  # far from the data scikit-learn's products of rows lose the distances
+        neighbours = NearestNeighbors(n_neighbors=1).fit(places - middle)
+        nearest = neighbours.kneighbors(Z - middle, return_distance=False)[:, 0]
         cells = np.bincount(nearest, minlength=len(places)) / sharing
         self.counts_ = cells[place_of_row.ravel()]
         self.weights_, _ = _importance.mean_one(self.counts_ + self.smoothing, remedy=_REMEDY)

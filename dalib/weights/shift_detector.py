@@ -15,6 +15,9 @@ from dalib.weights._box_slab_solver import solve
 Array = NDArray[np.float64]
 
 _MOST_ROWS = 30_000  # a kernel matrix of 7 GB
+_SAME = (
+    1e-8  # statistics of a kernel of at most 1 that differ by less are equal: rounding and the solver tell them apart
+)
 
 
 class ShiftDetector(BaseEstimator):  # type: ignore[misc]
@@ -35,7 +38,7 @@ class ShiftDetector(BaseEstimator):  # type: ignore[misc]
 
     Args:
         level: A p-value at or below it refutes. Default 0.05.
-        resamples: Permutations, and bootstrap targets. Default 200.
+        resamples: Permutations, and bootstrap targets; at least ``1 / level - 1``. Default 200.
         bandwidth: Kernel width. Default: half the root of the mean squared distance of the pooled sample.
         random_state: Seed. Default 0.
 
@@ -81,6 +84,11 @@ class ShiftDetector(BaseEstimator):  # type: ignore[misc]
         if not 0.0 < _arrays.number(self.level, "level") < 1.0:
             raise ValueError(f"level must lie between 0 and 1, got {self.level}")
         _arrays.whole(self.resamples, "resamples", least=1)
+        if 1.0 / (self.resamples + 1) > self.level:
+            raise ValueError(
+                f"resamples must be at least 1 / level - 1, or no p-value is as low as the level of {self.level:g}, "
+                f"got {self.resamples}"
+            )
         if self.bandwidth is not None:
             _arrays.positive(self.bandwidth, "bandwidth")
         count = len(_label_shift.distinct(np.asarray(source_labels)))
@@ -138,4 +146,5 @@ def _mixture_distance(kernel: Array, gram: Array, mixing: Array, rows: NDArray[n
 
 
 def _p_value(observed: float, under_hypothesis: Array) -> float:
-    return float((1 + (under_hypothesis >= observed).sum()) / (1 + len(under_hypothesis)))
+    """Share of the statistics, the observed one among them, that are as large as it or equal to it but for rounding."""
+    return float((1 + (under_hypothesis >= observed - _SAME).sum()) / (1 + len(under_hypothesis)))

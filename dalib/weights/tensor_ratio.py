@@ -86,8 +86,7 @@ def relative_ratio(
         tensor([1.2449, 0.1685])
     """
     _checks.two_samples(source, target)
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
-        raise TypeError(f"alpha must be a number, got {type(alpha).__name__}")
+    _checks.number(alpha, "alpha")
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
     _checks.at_least(centres, 1, "centres")
@@ -120,12 +119,17 @@ def relative_ratio(
                 for one in widths
             ]
         )
-        choice = int(errors.argmin())
+        choice = int(errors.nan_to_num(nan=torch.inf).argmin())  # NaN of ridges so small that no number is left
     width, ridge = widths[choice // len(ridges)], ridges[choice % len(ridges)]
     s, t = gaussian(rows, points, width), gaussian(others, points, width)
     H = alpha / len(t) * t.T @ t + (1.0 - alpha) / len(s) * s.T @ s
     H.diagonal().add_(ridge)
-    theta = torch.linalg.solve(H, t.mean(dim=0)).clamp_min(0)
+    solution, singular = torch.linalg.solve_ex(H, t.mean(dim=0))
+    if int(singular):
+        raise ValueError(
+            f"ridges must be large enough for a system that can be solved, got {ridge:g}; pass larger ones"
+        )
+    theta = solution.clamp_min(0)
     scale = float((s @ theta).mean())
     if not scale > 0:
         raise ValueError("source and target must overlap, got no source row near the target; pass wider bandwidths")

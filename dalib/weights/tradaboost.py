@@ -92,7 +92,7 @@ class TrAdaBoost(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         target, own = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(own)
         _arrays.whole(self.rounds, "rounds", least=1)
-        rows, marks = _boosting.source_rows(self.source, self.source_labels, target.shape[1])
+        rows, marks = _boosting.source_rows(self.source, self.source_labels, X, target.shape[1])
         n = len(rows)
         every, labels = np.concatenate([rows, target]), _boosting.both_labels(marks, own) if n else own
         self.classes_ = np.unique(labels)
@@ -201,7 +201,7 @@ class TrAdaBoostR2(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Fit on the labelled target rows, shapes ``(m, d)`` and ``(m,)``."""
         target, own = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         _arrays.whole(self.rounds, "rounds", least=1)
-        rows, marks = _boosting.source_rows(self.source, self.source_labels, target.shape[1])
+        rows, marks = _boosting.source_rows(self.source, self.source_labels, X, target.shape[1])
         n = len(rows)
         every, values = np.concatenate([rows, target]), _boosting.both_values(marks, own)
         factor = _boosting.source_factor(n, self.rounds)

@@ -85,7 +85,7 @@ class TwoStageTrAdaBoostR2(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         target, own = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         for name, least in (("stages", 1), ("rounds", 1), ("folds", 2)):
             _arrays.whole(getattr(self, name), name, least=least)
-        rows, marks = _boosting.source_rows(self.source, self.source_labels, target.shape[1])
+        rows, marks = _boosting.source_rows(self.source, self.source_labels, X, target.shape[1])
         n, m = len(rows), len(target)
         stages = self.stages if n else 1
         rng = check_random_state(self.random_state)

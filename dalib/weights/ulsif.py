@@ -27,7 +27,7 @@ class RuLSIF(BaseEstimator):  # type: ignore[misc]
 
     with :math:`H = \frac\alpha m \Phi_t^\top\Phi_t + \frac{1-\alpha}n \Phi_s^\top\Phi_s`, :math:`h` the mean row of
     :math:`\Phi_t`, the Gaussian kernel :math:`k(x, c) = \exp(-\|x-c\|^2/2\sigma^2)` and target rows as centres.
-    :math:`r_\alpha \le 1/\alpha`: no row can take all the weight.
+    :math:`r_\alpha \le 1/\alpha`: no row can take all the weight. Estimates of small samples exceed that bound by their noise.
 
     Bandwidth and ridge are those of the smallest leave-one-out error. One source and one target row are left out
     together, ``min(n, m)`` times; the error is exact, also for :math:`\alpha > 0`, from one factorisation a bandwidth.

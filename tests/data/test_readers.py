@@ -341,6 +341,8 @@ def test_weights_travel_through_a_loader():
         ([(0, 0)], [1.0, 2.0], ValueError, r"weights must have shape \(1,\)"),
         ([(0, 0)], [-1.0], ValueError, "must not be negative"),
         ([(0, 0)], [float("nan")], ValueError, "weights must be finite"),
+        ([(0, 0)], ["heavy"], TypeError, "weights must be an array of real numbers, got other values"),
+        ([(0, 0)], [[1.0], [1.0, 2.0]], TypeError, "weights must be an array of real numbers, got other values"),
     ],
 )
 def test_errors_of_with_weights(dataset, weights, error, message):

@@ -70,6 +70,20 @@ def test_the_loss_is_the_weighted_mean_and_row_weights_multiply():
     torch.testing.assert_close(term(weighted, target), (weights * own * each).mean())
 
 
+def test_weights_keep_their_digits_under_autocast_and_far_from_zero():
+    ratio, far = (RecentRatio(2, every=1, bank=64) for _ in range(2))
+    source, target = rows(64), rows(64, seed=1, shift=1.0)
+    for one, moved in ((ratio, 0.0), (far, 2.0**12)):
+        one.observe(source + moved, target + moved)
+        one.advance()
+    weights = ratio.weigh(source)
+    torch.testing.assert_close(
+        far.weigh(source + 2.0**12), weights, rtol=1e-2, atol=1e-2
+    )  # features have 11 digits left
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ratio.weigh(source), weights)
+
+
 def training(objective, seed=0):
     torch.manual_seed(seed)
     model = FeatureClassifier(nn.Linear(2, 8), 3, bottleneck=None, width=8)

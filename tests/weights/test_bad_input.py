@@ -17,6 +17,7 @@ from dalib.weights import (
     BBSE,
     KLIEP,
     ULSIF,
+    BiasCorrectedTemperature,
     DomainClassifierWeights,
     GaussianDensityWeights,
     ImportanceWeighted,
@@ -91,6 +92,12 @@ NAMED = pd.DataFrame(SOURCE, columns=["a", "b"])
 def test_domains_that_cannot_be(estimator, source, target, error, message):
     with pytest.raises(error, match=message):
         clone(estimator).fit(source, target)
+
+
+@every
+def test_columns_that_are_numbered_keep_their_order_too(estimator):
+    with pytest.raises(ValueError, match=r"got 1 where it has 0; pass target\[source.columns\]"):
+        clone(estimator).fit(pd.DataFrame(SOURCE), pd.DataFrame(TARGET)[[1, 0]])
 
 
 @every
@@ -179,8 +186,18 @@ def test_label_shift_classes_and_zeros():
         BBSE(classes=[0, 0]).fit(P, LABELS, P)
     with pytest.raises(TypeError, match="source_labels must be of the kind of classes"):
         BBSE(classes=["a", "b"]).fit(P, LABELS, P)
-    with pytest.raises(ValueError, match=r"labels must have shape \(rows,\)"):
-        BBSE().fit(P, LABELS, P).predict(0)
+    fitted = BBSE().fit(P, LABELS, P)
+    for labels, message in (
+        (0, r"shape \(rows,\)"),
+        ([7], r"among classes \[0, 1\], got 7"),
+        ([np.nan], "not hold NaN"),
+    ):
+        with pytest.raises(ValueError, match=f"^labels must .*{message}"):
+            fitted.predict(labels)
+    with pytest.raises(TypeError, match=r"^labels must be of the kind of classes"):
+        fitted.predict(["cat"])
+    with pytest.raises(ValueError, match=r"^labels must have shape \(4,\)"):
+        BiasCorrectedTemperature().fit(P, LABELS[:3])
     with pytest.raises(ValueError, match=r"above 0 in some source row, got none for \[1\]; pass calibrator="):
         MaximumLikelihoodLabelShift().fit([[1.0, 0.0]] * 4, LABELS, P)
     with pytest.raises(TypeError, match="calibrator must have fit and transform, got str"):
@@ -228,7 +245,7 @@ def test_importance_weighted():
     model = ImportanceWeighted(LogisticRegression(), weights=NearestNeighbourWeights(), preprocess=MaxAbsScaler())
     with pytest.raises(ValueError, match=r"same number of features, got shapes \(20, 2\) and \(15, 1\)"):
         clone(model).set_params(target=TARGET[:, :1]).fit(SOURCE, y)
-    with pytest.raises(ValueError, match=r"same columns in the same order; pass target=target\[X.columns\]"):
+    with pytest.raises(ValueError, match=r"columns of X in the same order, got 'b' .* pass target\[X.columns\]"):
         clone(model).set_params(target=pd.DataFrame(TARGET, columns=["b", "a"])).fit(NAMED, y)
     with pytest.raises(TypeError, match="flattening must be a number"):
         clone(model).set_params(target=TARGET, flattening="a").fit(SOURCE, y)
@@ -254,6 +271,8 @@ def test_boosting(boosting):
         boosting(source=SOURCE, source_labels=np.where(y, np.nan, 0.0)).fit(TARGET, own)
     with pytest.raises(TypeError, match="rounds must be an integer, got float"):
         boosting(rounds=1.5).fit(TARGET, own)
+    with pytest.raises(ValueError, match=r"source must have the columns of X .*, got 'b' .*pass source\[X.columns\]"):
+        boosting(source=NAMED[["b", "a"]], source_labels=y).fit(pd.DataFrame(TARGET, columns=["a", "b"]), own)
     with pytest.raises(TypeError, match="source must be dense"):
         boosting(source=csr_matrix(SOURCE), source_labels=y).fit(TARGET, own)
 

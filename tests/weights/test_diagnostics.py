@@ -79,9 +79,11 @@ def test_names_and_printing():
     assert balance_table(source, target, np.ones(60)).names == ["x0", "x1"]
 
 
-def test_constant_features_do_not_divide_by_zero():
-    table = balance_table(np.ones((3, 1)), np.ones((4, 1)), np.ones(3))
-    assert table.before.tolist() == table.after.tolist() == [0.0]
+@pytest.mark.parametrize("value", [1.0, 0.1, 123.456])  # the mean of ten equal 123.456 is another number
+def test_constant_features_are_balanced(value):
+    table = balance_table(np.full((10, 1), value), np.full((6, 1), value), np.linspace(0.5, 1.5, 10))
+    np.testing.assert_allclose([table.before, table.after], 0.0, atol=1e-12)
+    np.testing.assert_allclose([table.mmd_before, table.mmd_after], 0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

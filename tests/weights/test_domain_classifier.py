@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -83,6 +83,23 @@ def test_cross_fitting_weighs_each_row_by_a_classifier_that_has_not_seen_it():
     assert spearmanr(crossed.weights_, log_ratio).statistic > 0.6
 
 
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        (KFold(2), "rows of both domains to train on in every fold, got one domain alone; .*shuffle=True"),
+        (ShuffleSplit(1, test_size=0.2, random_state=0), "hold out every source row once, got .* of 40 rows never"),
+        (
+            RepeatedKFold(n_splits=3, n_repeats=2, random_state=0),
+            "got 0 of 40 rows never and 40 more often; pass KFold",
+        ),
+    ],
+)
+def test_cross_fitting_refuses_folds_that_are_no_partition_into_both_domains(folds, message):
+    source, target, _ = gaussians(n=40, m=40)
+    with pytest.raises(ValueError, match="cv must .*" + message):
+        DomainClassifierWeights(DecisionTreeClassifier(), cv=folds).fit(source, target)
+
+
 def test_numbered_folds_are_seeded():
     source, target, _ = gaussians(n=200, m=150)
     make = DomainClassifierWeights(cv=4, random_state=1)
@@ -103,6 +120,24 @@ def test_clip_bounds_the_ratio():
     weights = DomainClassifierWeights(clip=0.1).fit(np.arange(20.0)[:, None], np.arange(20.0)[:, None] + 10)
     ratios = np.exp(weights.score_samples([[-1e3], [1e3]]))
     np.testing.assert_allclose(ratios, [1 / 9, 9])
+
+
+def test_a_clip_below_the_digits_of_one_bounds_the_ratio_too():
+    sure = DomainClassifierWeights(DecisionTreeClassifier(), clip=1e-20).fit([[0.0], [1.0]], [[1.0], [2.0]])
+    np.testing.assert_allclose(sure.score_samples([[0.0], [2.0]]), [np.log(1e-20), -np.log(1e-20)])
+
+
+class InFloat32(LogisticRegression):
+    def predict_proba(self, X):
+        return super().predict_proba(X).astype(np.float32)
+
+
+def test_weights_of_a_classifier_in_float32_are_float64():
+    source, target, _ = gaussians(n=50, m=40)
+    fitted = DomainClassifierWeights(InFloat32()).fit(source, target)
+    assert fitted.weights_.dtype == fitted.predict(source).dtype == np.float64
+    plain = DomainClassifierWeights(LogisticRegression()).fit(source, target)
+    np.testing.assert_allclose(fitted.weights_, plain.weights_, rtol=1e-5)
 
 
 def test_scikit_learn_manners():

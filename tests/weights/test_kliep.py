@@ -84,6 +84,12 @@ def test_the_bandwidth_has_the_highest_held_out_score_and_centres_do_not_judge_t
     assert fitted.scores_[2] == pytest.approx(0.0, abs=0.05)  # a flat ratio explains nothing
 
 
+def test_bandwidths_that_cannot_be_told_apart_are_the_widest():
+    fitted = KLIEP(bandwidths=[0.5, 4.0, 1.0], centres=1).fit(*sample())  # no centre is left without its fold
+    assert np.isneginf(fitted.scores_).all()
+    assert fitted.bandwidth_ == 4.0
+
+
 def test_one_row():
     assert KLIEP().fit([[0.0]], [[1.0], [2.0]]).weights_.tolist() == [1.0]
     assert KLIEP().fit([[0.0], [1.0]], [[0.0]]).weights_.mean() == pytest.approx(1.0)

@@ -219,7 +219,7 @@ def test_scikit_learn_manners():
             pd.DataFrame({"a": [1.0]}),
             pd.DataFrame({"b": [1.0]}),
             ValueError,
-            "target must have the columns of the source",
+            "target must have the columns of source",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -106,6 +107,25 @@ def test_bad_input(estimator, change, message):
     y[:3] = [0, 1, 2]
     with pytest.raises(ValueError, match=message):
         clone(estimator).fit(*change(P, y, P[:10]))
+
+
+@every
+def test_frames_whose_columns_are_the_classes_in_another_order(estimator):
+    _, P, y = draw(60, EQUAL, 0)
+    names = np.array(["ape", "bee", "cat"])[y]
+    ordered = pd.DataFrame(P, columns=["ape", "bee", "cat"])
+    turned = ordered[["cat", "ape", "bee"]]
+    with pytest.raises(
+        ValueError, match=r"target_probabilities must have the columns .*, got 'cat' where it has 'ape'"
+    ):
+        clone(estimator).fit(ordered, names, turned)
+    with pytest.raises(
+        ValueError, match=r"source_probabilities must have its columns in the order .*pass classes=list"
+    ):
+        clone(estimator).fit(turned, names, turned)
+    wanted = clone(estimator).fit(ordered, names, ordered[:20]).class_weights_
+    found = clone(estimator).set_params(classes=list(turned.columns)).fit(turned, names, turned[:20]).class_weights_
+    np.testing.assert_allclose(found, wanted[[2, 0, 1]], atol=1e-5)
 
 
 @every

@@ -31,11 +31,25 @@ def test_p_values_are_uniform_at_most_under_the_hypothesis():
         rng = np.random.default_rng(100 + seed)
         source, labels = draw(rng, 120, EQUAL)
         target, _ = draw(rng, 80, EQUAL)
-        fitted = ShiftDetector(resamples=9, random_state=seed).fit(source, labels, target)
+        fitted = ShiftDetector(level=0.1, resamples=9, random_state=seed).fit(source, labels, target)
         values.append((fitted.shift_p_value_, fitted.label_shift_p_value_))
     below = (np.array(values) <= 0.2).mean(axis=0)
     assert (below).all()
     assert np.min(values) >= 1 / 10
+
+
+def test_statistics_that_are_equal_but_for_rounding_count_as_equal():
+    alike = ShiftDetector(resamples=19).fit(np.ones((20, 1)), np.arange(20) % 2, np.ones((15, 1)))
+    assert (alike.shift_p_value_, alike.label_shift_p_value_, alike.verdict_) == (1.0, 1.0, "none")
+    rng = np.random.default_rng(1)  # of two values: many permutations have the observed statistic
+    source, target = rng.integers(2, size=(16, 1)) * 1.0, rng.integers(2, size=(12, 1)) * 1.0
+    pooled = np.concatenate([source, target])
+    kernel = np.exp(-((pooled - pooled.T) ** 2) / 2)
+    signs = np.r_[np.full(16, 1 / 16), np.full(12, -1 / 12)]
+    statistics = np.array([a @ kernel @ a for a in (rng.permutation(signs) for _ in range(2000))])
+    exact = (statistics >= signs @ kernel @ signs - 1e-10).mean()
+    found = ShiftDetector(resamples=1000, bandwidth=1.0).fit(source, np.arange(16) % 2, target).shift_p_value_
+    assert found == pytest.approx(exact, abs=0.05)
 
 
 def test_shares_and_names():
@@ -55,6 +69,7 @@ def test_shares_and_names():
     [
         ({"level": 0.0}, [0, 0, 1, 1], "level must lie between 0 and 1, got 0.0"),
         ({"resamples": 0}, [0, 0, 1, 1], "resamples must be at least 1, got 0"),
+        ({"resamples": 18}, [0, 0, 1, 1], "resamples must be at least 1 / level - 1, .* level of 0.05, got 18"),
         ({"bandwidth": -1.0}, [0, 0, 1, 1], "bandwidth must be positive"),
         ({}, [0, 0, 0, 1], "every class must have at least two source rows, got 1 of"),
         ({}, [0, 1], "source_labels must have shape"),

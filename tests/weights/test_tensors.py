@@ -91,6 +91,14 @@ def test_the_choice_is_that_of_the_numpy_twin_where_pairs_hardly_matter():
     assert found.ridge == twin.ridge_
 
 
+def test_ridges_too_small_for_equal_centres_are_passed_over_as_by_the_numpy_twin():
+    source, target = sample(20, 1)[0], torch.zeros(15, 2, dtype=torch.float64)
+    options = {"alpha": np.float32(0.5), "bandwidths": [1.0]}
+    assert relative_ratio(source, target, ridges=[1e-300, 0.1], **options).ridge == 0.1
+    with pytest.raises(ValueError, match=r"ridges must be large enough .*, got 1e-300; pass larger ones"):
+        relative_ratio(source, target, ridges=[1e-300], **options)
+
+
 def test_leave_one_out_chooses_a_sensible_bandwidth():
     source, target = sample(600, 500, shift=0.5)
     chosen = relative_ratio_weights(source, target, bandwidths=[1e-3, 0.7])
@@ -121,6 +129,11 @@ def test_the_ratio_weighs_new_rows_as_its_numpy_twin():
         (lambda s, t: kernel_mean_matching_weights(s, t, slack=-1.0), ValueError, "slack must be at least 0"),
         (lambda s, t: kernel_mean_matching_weights(s, t, bandwidth=0.0), ValueError, "bandwidth must be positive"),
         (lambda s, t: kernel_mean_matching_weights(s, t, max_weight=0.1, slack=0.0), ValueError, "at least 1 - slack"),
+        (
+            lambda s, t: kernel_mean_matching_weights(s, t, max_iter=2.5),
+            TypeError,
+            "max_iter must be an integer, got float",
+        ),
         (lambda s, t: kernel_mean_matching_weights(s, t, max_iter=1), RuntimeError, "must reach a gap of 1.0e-06, got"),
         (lambda s, t: relative_ratio_weights(s, t, alpha=2.0), ValueError, r"alpha must lie in \[0, 1\]"),
         (lambda s, t: relative_ratio_weights(s, t, ridges=[]), ValueError, "ridges must have at least one entry"),
