@@ -101,7 +101,7 @@ def _interior_point(
         return y[:n] - y[n:-2] + (y[-2] - y[-1])
 
     slack = slacks(b)
-    duals = linear.abs().max().clamp_min(1e-300) / slack
+    duals = linear.abs().max().clamp_min(1.0) / slack  # the kernel's own scale where it does not reach the target
     gap = math.inf
     for _ in range(max_iter):
         product = kernel @ b

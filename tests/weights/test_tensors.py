@@ -44,6 +44,16 @@ def test_matching_reaches_the_optimum_of_its_numpy_twin(device, options):
         np.testing.assert_allclose(found.numpy(), twin.weights_, atol=5e-3)
 
 
+@pytest.mark.parametrize("away", [15.0, 1e3])
+def test_matching_where_the_target_is_out_of_the_kernels_reach(away):
+    source, target = sample()
+    twin = KernelMeanMatching(bandwidth=1.0, tolerance=1e-9).fit(source.numpy(), target.numpy() + away)
+    found = kernel_mean_matching_weights(source, target + away, bandwidth=1.0, tolerance=1e-9).numpy()
+    b = found * twin.optimum_.mean()
+    K = np.exp(-((source[:, None] - source[None]) ** 2).sum(-1).numpy() / 2)
+    assert 0.5 * b @ K @ b / 150**2 == pytest.approx(twin.objective_, abs=1e-8)  # the pull of the target is nothing
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
 def test_the_ratio_is_that_of_its_numpy_twin_where_nothing_is_drawn(device, alpha):
