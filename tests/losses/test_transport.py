@@ -159,6 +159,19 @@ def test_exact_transport_through_pot_is_the_same():
         torch.testing.assert_close(exact_transport_loss(source, target), with_pot)
 
 
+@pytest.mark.parametrize("scale", [1e-20, 1e-5, 1e3])
+@pytest.mark.parametrize("by_pot", [True, False])
+def test_exact_transport_does_not_depend_on_the_unit_of_the_features(by_pot, scale, monkeypatch):
+    if by_pot:
+        pytest.importorskip("ot", reason="needs the extra dalib[ot]")
+    else:
+        monkeypatch.setitem(sys.modules, "ot", None)
+    generator = torch.Generator().manual_seed(0)
+    source, target = (torch.randn(n, 2, dtype=torch.float64, generator=generator) for n in (6, 4))
+    value = exact_transport_loss(scale * source, scale * target) / scale**2
+    torch.testing.assert_close(value, exact_transport_loss(source, target), rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize("epsilon", [1.0, 0.1])
 @pytest.mark.parametrize("method", ["_by_scaling", "_by_logarithms", "_by_newton"])
 def test_two_points_in_closed_form(epsilon, method):
