@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dalib import _checks
 from dalib.distances import mean_squared_distance
+from dalib.row_weights import middle
 
 Rule = Callable[[Tensor, Tensor | None], Tensor]
 """``rule(rows, weights) -> squared distance``: the scale of a sample, for bandwidths."""
@@ -47,21 +48,22 @@ def gaussian_variances(
         widths = numbers(bandwidths)
         if not widths:
             raise ValueError("bandwidths must be a sequence of at least one number, got none")
-        _refuse_bandwidths(widths, rows.dtype)
+        refuse_bandwidths(widths, rows.dtype)
         return torch.tensor([width * width for width in widths], dtype=rows.dtype, device=rows.device)
     if bandwidths.ndim != 1 or len(bandwidths) == 0:
         raise ValueError(f"bandwidths must be a sequence of at least one number, got shape {tuple(bandwidths.shape)}")
     if _checks.values_are_checked(bandwidths):
-        _refuse_bandwidths(bandwidths.tolist(), rows.dtype)
+        refuse_bandwidths(bandwidths.tolist(), rows.dtype)
     return bandwidths.detach().to(rows) ** 2
 
 
-def _refuse_bandwidths(widths: Sequence[float], dtype: torch.dtype) -> None:
+def refuse_bandwidths(widths: Sequence[float], dtype: torch.dtype, name: str = "bandwidths") -> None:
+    """Raise unless the widths are positive and finite, and so are their squares in a dtype."""
     if not all(0 < width < math.inf for width in widths):
-        raise ValueError(f"bandwidths must be positive and finite, got {list(widths)}")
+        raise ValueError(f"{name} must be positive and finite, got {list(widths)}")
     limits = torch.finfo(dtype)
     if not all(limits.tiny * limits.eps <= width * width <= limits.max for width in widths):
-        raise ValueError(f"bandwidths must have squares that {dtype} can hold, got {list(widths)}")
+        raise ValueError(f"{name} must have squares that {dtype} can hold, got {list(widths)}")
 
 
 def numbers(bandwidths: object) -> tuple[float, ...]:
@@ -93,13 +95,13 @@ def scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | 
         tensor([1., 4.])
     """
     factors = torch.tensor([float(each) for each in scales], dtype=rows.dtype, device=rows.device)
-    variances = factors * with_floor(rule(rows, weights), rows.detach().mean(dim=0))
+    variances = factors * with_floor(rule(rows, weights), middle(rows, weights))
     refuse_infinite(variances.amax(), rows)
     return variances
 
 
-def with_floor(scale: Tensor, middle: Tensor, *, over: float = 1.0) -> Tensor:
-    """The scale of rows around ``middle``, shape ``(d,)``, times ``over``, not below a floor: see :func:`scaled`.
+def with_floor(scale: Tensor, around: Tensor, *, over: float = 1.0) -> Tensor:
+    """The scale of rows around ``around``, shape ``(d,)``, times ``over``, not below a floor: see :func:`scaled`.
 
     Nearer to one another than their rounding rows are equal. Also a multiple of the floor is a normal number, and so is
     its inverse.
@@ -108,8 +110,8 @@ def with_floor(scale: Tensor, middle: Tensor, *, over: float = 1.0) -> Tensor:
         >>> with_floor(torch.tensor(2.0), torch.zeros(3))
         tensor(2.)
     """
-    limits = torch.finfo(middle.dtype)
-    rounding = middle * (limits.eps * math.sqrt(over))
+    limits = torch.finfo(around.dtype)
+    rounding = around * (limits.eps * math.sqrt(over))
     return torch.maximum(scale, torch.dot(rounding, rounding)).clamp_min(limits.tiny * 2**10 * over)
 
 

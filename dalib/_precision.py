@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 _HALF = (torch.float16, torch.bfloat16)
 
 
-def float32_island(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+def float32_island(function: Callable[P, R]) -> Callable[P, R]:
     """Run ``function`` with autocast off and with float16 and bfloat16 arguments promoted to float32.
 
     Sums of thousands of products overflow in float16 and lose all digits in bfloat16, so a discrepancy of
@@ -30,7 +31,7 @@ def float32_island(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """
 
     @functools.wraps(function)
-    def island(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+    def island(*args: P.args, **kwargs: P.kwargs) -> R:
         tensors = _tensors([*args, *kwargs.values()])
         device = tensors[0].device.type if tensors else "cpu"
         # Leaving autocast costs as much as some losses of a small batch, so it is done only where autocast is on.

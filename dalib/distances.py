@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dalib.row_weights import relative
+from dalib.row_weights import middle, relative
 
 
-def squared_distances(rows: Tensor, others: Tensor | None = None) -> Tensor:
+def squared_distances(rows: Tensor, others: Tensor | None = None, *, about: Tensor | None = None) -> Tensor:
     r"""Squared Euclidean distances between all pairs of rows, from one matrix product.
 
     The rows are centred first: distances do not change, but :math:`|x|^2 + |y|^2 - 2xy` then cancels far fewer
@@ -17,6 +17,8 @@ def squared_distances(rows: Tensor, others: Tensor | None = None) -> Tensor:
     Args:
         rows: Shape ``(..., n, d)``.
         others: Shape ``(..., m, d)``; default: ``rows``.
+        about: The point that they are centred about, shape ``(d,)``; default: the mean of ``rows``. Far rows that do not
+            count should have no say in it.
 
     Returns:
         Shape ``(..., n, m)``, never negative; without ``others`` exactly zero on the diagonal.
@@ -26,9 +28,9 @@ def squared_distances(rows: Tensor, others: Tensor | None = None) -> Tensor:
         tensor([[0., 9.],
                 [9., 0.]])
     """
-    middle = rows.detach().mean(dim=-2, keepdim=True)
-    x = rows - middle
-    y = x if others is None else others - middle
+    about = rows.detach().mean(dim=-2, keepdim=True) if about is None else about
+    x = rows - about
+    y = x if others is None else others - about
     distances = (x * x).sum(dim=-1)[..., :, None] + (y * y).sum(dim=-1)[..., None, :] - 2 * x @ y.mT
     if others is None:
         distances = distances * _off_diagonal(distances)
@@ -57,9 +59,8 @@ def mean_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tensor
         >>> mean_squared_distance(torch.tensor([[0.0], [2.0]]))  # (0 + 4 + 4 + 0) / 4
         tensor(2.)
     """
-    rows = rows.detach()
     # Twice centred: the first mean may be rounded when the data lie far from zero, the second then is not.
-    rows = rows - rows.mean(dim=0)
+    rows = rows.detach() - middle(rows, weights)
     if weights is None:
         mean = rows.mean(dim=0)  # next to nothing, so taking its square away cancels no digits
         return 2 * (rows.square().sum() / len(rows) - mean @ mean).clamp_min(0)
@@ -80,7 +81,7 @@ def median_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tens
         weights: One weight a row, shape ``(n,)``; default: all one.
 
     Returns:
-        Scalar tensor, not negative; zero for a single row.
+        Scalar tensor, not negative; zero for a single row, also for one that alone has weight.
 
     Example:
         >>> median_squared_distance(torch.tensor([[0.0], [1.0], [3.0]]))  # of 1, 9 and 4
@@ -90,10 +91,11 @@ def median_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tens
     first, second = torch.triu_indices(len(rows), len(rows), offset=1, device=rows.device)
     if len(first) == 0:
         return rows.new_zeros(())
-    distances, order = squared_distances(rows)[first, second].sort()
+    distances, order = squared_distances(rows, about=middle(rows, weights))[first, second].sort()
     shares = torch.ones_like(rows[:, 0]) if weights is None else relative(weights.detach(), rows.dtype)
     mass = (shares[first] * shares[second])[order].double().cumsum(dim=0)
-    return distances[torch.searchsorted(mass, mass[-1:] / 2).clamp_max(len(distances) - 1)].squeeze(0)
+    median = distances[torch.searchsorted(mass, mass[-1:] / 2).clamp_max(len(distances) - 1)].squeeze(0)
+    return median * (mass[-1] > 0)
 
 
 def roots(squares: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
-from dalib._bandwidths import SCALES, Rule, gaussian_variances, numbers, scaled
+from dalib._bandwidths import SCALES, Rule, gaussian_variances, numbers, refuse_bandwidths, scaled
 from dalib.distances import mean_squared_distance, median_squared_distance, roots, squared_distances
+from dalib.row_weights import middle
 
 __all__ = [
     "SCALES",
@@ -140,6 +141,11 @@ class KernelProduct(_OfTwo):
         return lambda x, y=None: first(x, y) * second(x, y)
 
 
+def _origin(rows: Tensor, weights: Tensor | None) -> Tensor | None:
+    """What distances are computed about where rows have weights; without, each matrix of rows has its own mean."""
+    return None if weights is None else middle(rows, weights)
+
+
 def _refuse_rule(rule: object) -> None:
     if not callable(rule):
         raise TypeError(
@@ -191,8 +197,8 @@ class Gaussian(Kernel):
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel with the bandwidths of these rows."""
-        variances = self.variances(rows, weights)
-        return lambda x, y=None: gaussian_kernel(squared_distances(x, y), variances)
+        variances, about = self.variances(rows, weights), _origin(rows, weights)
+        return lambda x, y=None: gaussian_kernel(squared_distances(x, y, about=about), variances)
 
 
 _DEFAULT = Gaussian()
@@ -211,12 +217,16 @@ class _OneBandwidth(Kernel):
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel with the bandwidth of these rows."""
-        given = self.bandwidth
-        variance = scaled((1.0,), self.rule, rows, weights)[0] if given is None else rows.new_tensor(float(given)) ** 2
-        return lambda x, y=None: self._between(x, y, variance)
+        if self.bandwidth is None:
+            variance = scaled((1.0,), self.rule, rows, weights)[0]
+        else:
+            refuse_bandwidths([float(self.bandwidth)], rows.dtype, "bandwidth")
+            variance = rows.new_tensor(float(self.bandwidth)) ** 2
+        about = _origin(rows, weights)
+        return lambda x, y=None: self._between(x, y, variance, about)
 
-    def _between(self, x: Tensor, y: Tensor | None, variance: Tensor) -> Tensor:
-        return self._of(squared_distances(x, y), variance)
+    def _between(self, x: Tensor, y: Tensor | None, variance: Tensor, about: Tensor | None) -> Tensor:
+        return self._of(squared_distances(x, y, about=about), variance)
 
     def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define _of, got a kernel without it")
@@ -235,7 +245,7 @@ class Laplacian(_OneBandwidth):
 
     Raises:
         TypeError: If a number is none, or ``rule`` is no function.
-        ValueError: If the bandwidth is not positive and finite.
+        ValueError: If the bandwidth is not positive and finite; where rows come, if its square is not in their dtype.
 
     Example:
         >>> Laplacian(2.0)(torch.tensor([[0.0], [2.0]]))  # 1 and 1/e
@@ -243,8 +253,9 @@ class Laplacian(_OneBandwidth):
                 [0.3679, 1.0000]])
     """
 
-    def _between(self, x: Tensor, y: Tensor | None, variance: Tensor) -> Tensor:
-        return super()._between(x.double(), None if y is None else y.double(), variance.double()).to(x.dtype)
+    def _between(self, x: Tensor, y: Tensor | None, variance: Tensor, about: Tensor | None) -> Tensor:
+        doubles = (None if each is None else each.double() for each in (y, variance, about))
+        return super()._between(x.double(), *doubles).to(x.dtype)  # type: ignore[arg-type]
 
     def _of(self, distances: Tensor, variance: Tensor) -> Tensor:
         return torch.exp(roots(distances) / -variance.sqrt())
@@ -261,7 +272,8 @@ class RationalQuadratic(_OneBandwidth):
 
     Raises:
         TypeError: If a number is none, or ``rule`` is no function.
-        ValueError: If the bandwidth or ``alpha`` is not positive and finite.
+        ValueError: If the bandwidth or ``alpha`` is not positive and finite; where rows come, if the square of the
+            bandwidth is not in their dtype.
 
     Example:
         >>> RationalQuadratic(1.0, alpha=1.0)(torch.tensor([[0.0], [2.0]]))  # 1 and 1/3
@@ -350,11 +362,11 @@ def about_the_mean(kernel: Kernel, rows: Tensor, weights: Tensor | None = None) 
         return gram
     rows = rows.detach()
     if weights is None:
-        middle = rows.mean(dim=0)
+        mean = rows.mean(dim=0)
     else:
         there = (weights.detach() > 0).to(rows.dtype)
-        middle = there / there.sum() @ rows
-    return lambda x, y=None: gram(x - middle, None if y is None else y - middle)
+        mean = there / there.sum() @ rows
+    return lambda x, y=None: gram(x - mean, None if y is None else y - mean)
 
 
 def chosen(kernel: Kernel | None, bandwidths: Sequence[float] | Tensor | None) -> Kernel:

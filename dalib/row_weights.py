@@ -42,3 +42,29 @@ def relative(weights: Tensor, dtype: torch.dtype) -> Tensor:
         tensor([1.0000, 0.5000], dtype=torch.float16)
     """
     return (weights / weights.detach().amax()).to(dtype)
+
+
+def of_two_rows(row_shares: Tensor) -> Tensor:
+    r"""The share of the pairs of two different rows, :math:`1 - \sum_i w_i^2`, along the last dimension.
+
+    In float64: beside one share near one little is left of the difference.
+
+    Example:
+        >>> of_two_rows(torch.tensor([0.5, 0.5]))
+        tensor(0.5000)
+    """
+    doubles = row_shares.double()
+    return (doubles.sum(dim=-1).square() - doubles.square().sum(dim=-1)).to(row_shares.dtype)
+
+
+def middle(rows: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean of the rows by their weights, outside the graph, shape ``(d,)``: a row of weight zero has no say in it.
+
+    Example:
+        >>> middle(torch.tensor([[1.0], [3.0], [1e9]]), torch.tensor([1.0, 1.0, 0.0]))
+        tensor([2.])
+    """
+    if weights is None:
+        return rows.detach().mean(dim=0)
+    parts = relative(weights.detach(), rows.dtype)
+    return parts / parts.sum() @ rows.detach()

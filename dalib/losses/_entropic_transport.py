@@ -11,6 +11,9 @@ from torch import Tensor
 from dalib import _checks
 from dalib._uncompiled import uncompiled
 
+LEAST_EPSILON = 1e-10
+"""The least epsilon in units of the largest cost: below, differences of potentials are rounding even in float64."""
+
 STEPS = tuple(4.0**-k for k in range(6))
 """Lengths that a Newton step is tried with, in turn."""
 
@@ -46,7 +49,10 @@ def entropic_potentials(
         tolerance: The total difference at which it stops.
 
     Returns:
-        The potentials.
+        The potentials; those of Newton's method are of float64, whatever the costs are.
+
+    Raises:
+        ValueError: If epsilon is not above :data:`LEAST_EPSILON` of the largest cost and values may be read.
 
     Warns:
         RuntimeWarning: If a positive tolerance is not reached and values may be read.
@@ -60,12 +66,30 @@ def entropic_potentials(
         tensor(0.2689)
     """
     if _readable(cost, a, b, epsilon):
+        rows, columns = a > 0, b > 0
+        if not bool(rows.all() & columns.all()):  # solved without the rows that do not count, however far they lie
+            known = cost[rows][:, columns], a[rows], b[columns]
+            f, g = entropic_potentials(*known, epsilon, iterations=iterations, tolerance=tolerance)
+            all_f = _plan_rows(cost[:, columns], g, b[columns].log(), epsilon)[0]
+            all_g = _plan_rows(cost[rows].mT, f, a[rows].log(), epsilon)[0]
+            return Potentials(all_f.masked_scatter(rows, f), all_g.masked_scatter(columns, g))
+        _refuse_epsilon(epsilon, cost)
         found = _by_scaling(cost, a, b, epsilon, iterations, tolerance)
         if found is not None:
             return found
         if tolerance > 0:
             return _by_newton(cost, a, b, epsilon, iterations, tolerance)
     return _by_logarithms(cost, a, b, epsilon, iterations)
+
+
+def _refuse_epsilon(epsilon: Tensor, cost: Tensor) -> None:
+    """Raise where the exponents of the plan would have no digits left."""
+    largest = float(cost.amax())
+    if not float(epsilon) > LEAST_EPSILON * largest:
+        raise ValueError(
+            f"epsilon must be above {LEAST_EPSILON:g} of the largest cost, {largest:.3g}, got {float(epsilon):g}; "
+            f"use a larger one or exact_transport_loss"
+        )
 
 
 def _readable(*tensors: Tensor) -> bool:
@@ -156,7 +180,7 @@ def _by_newton(cost: Tensor, a: Tensor, b: Tensor, epsilon: Tensor, iterations: 
                 break
         else:
             moved = g + now * (log_b - sums.log())
-        g = torch.where(b > 0, moved, 0)
+        g = moved
     if error > enough:
         warnings.warn(
             f"sinkhorn_loss stopped after {iterations} iterations with the sums of its plan wrong by {error:.1g} of the "
@@ -165,7 +189,7 @@ def _by_newton(cost: Tensor, a: Tensor, b: Tensor, epsilon: Tensor, iterations: 
             stacklevel=2,
         )
     g = -last * torch.logsumexp((f[:, None] - costs) / last + log_a[:, None], dim=0)
-    return Potentials(f.to(cost.dtype), g.to(cost.dtype))
+    return Potentials(f, g)
 
 
 def _plan_rows(cost: Tensor, g: Tensor, log_b: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,10 +215,13 @@ def symmetric_potential(cost: Tensor, a: Tensor, epsilon: Tensor, *, iterations:
         >>> symmetric_potential(cost, half, torch.tensor(1.0), iterations=100, tolerance=1e-6)[0]  # -log((1+1/e)/2) / 2
         tensor(0.1899)
     """
-    readable = _readable(cost, a, epsilon)
+    readable, counts = _readable(cost, a, epsilon), a > 0
+    if readable and not bool(counts.all()):
+        known = cost[counts][:, counts], a[counts]
+        f = symmetric_potential(*known, epsilon, iterations=iterations, tolerance=tolerance)
+        return _plan_rows(cost[:, counts], f, a[counts].log(), epsilon)[0].masked_scatter(counts, f)
     kernel = torch.exp(cost / -epsilon)  # its diagonal is one, so no sum underflows
     u, error = torch.ones_like(a), 0.0
-    counts = a > 0
     for iteration in range(iterations):
         sums = torch.mv(kernel, a * u)
         if readable and tolerance > 0 and (iteration % 10 == 9 or iteration == iterations - 1):
@@ -205,5 +232,6 @@ def symmetric_potential(cost: Tensor, a: Tensor, epsilon: Tensor, *, iterations:
         u = torch.where(counts, (u / sums).sqrt(), 1)  # a row that does not count may be too far away to be scaled
     if not _reached(error, tolerance, cost.dtype):
         f, g = _by_newton(cost, a, a, epsilon, iterations, tolerance)
-        return torch.where(counts, (f + g) / 2, 0)
-    return epsilon * u.log()
+        return (f + g) / 2
+    f = epsilon * u.log()
+    return f if readable else torch.where(counts, f, _plan_rows(cost, f, a.log(), epsilon)[0])

@@ -30,8 +30,13 @@ def product(factors: Sequence[Tensor]) -> Tensor:
 
 def value_of(layers: Sequence[Tensor], variances: Sequence[Tensor], weights: Tensor, mixing: Tensor | None) -> Tensor:
     """The form by operations that autograd, ``torch.func`` and the compiler can take apart, as often as they like."""
+    counts = weights.detach().abs().sum(dim=1)  # which rows are there at all
+    parts = counts / counts.sum().clamp_min(torch.finfo(counts.dtype).tiny)
     kernel = product(
-        [gaussian_kernel(squared_distances(rows), each) for rows, each in zip(layers, variances, strict=True)]
+        [
+            gaussian_kernel(squared_distances(rows, about=parts @ rows.detach()), each)
+            for rows, each in zip(layers, variances, strict=True)
+        ]
     )
     return (mix(weights, mixing) * (kernel @ weights)).sum()
 

@@ -1,11 +1,11 @@
-"""Centred rows and factors of covariances, weighted."""
+"""Centred rows and what each counts in a covariance, weighted."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from dalib.losses._pooled import refuse_one_row
-from dalib.row_weights import shares
+from dalib.row_weights import of_two_rows, shares
 
 
 def centred(rows: Tensor, row_shares: Tensor) -> Tensor:
@@ -18,15 +18,8 @@ def centred(rows: Tensor, row_shares: Tensor) -> Tensor:
         tensor([[-1.],
                 [ 3.]])
     """
-    rows = rows - rows.detach().mean(dim=0)
+    rows = rows - (row_shares @ rows).detach()
     return rows - row_shares @ rows
-
-
-def covariance_shares(rows: Tensor, weights: Tensor | None, name: str) -> Tensor:
-    """The shares of the rows, of which at least two must be positive for a covariance."""
-    row_shares = shares(rows, weights, name)
-    refuse_one_row(row_shares, weights, name)
-    return row_shares
 
 
 def covariance_weights(rows: Tensor, weights: Tensor | None, name: str) -> Tensor:
@@ -38,19 +31,6 @@ def covariance_weights(rows: Tensor, weights: Tensor | None, name: str) -> Tenso
     """
     if weights is None:
         return rows.new_full(rows.shape[:1], 1 / (rows.shape[0] - 1))
-    row_shares = covariance_shares(rows, weights, name)
-    return row_shares / (1 - row_shares @ row_shares)
-
-
-def covariance_factor(rows: Tensor, row_shares: Tensor) -> Tensor:
-    """Rows ``A`` with ``A.T @ A`` = the covariance with reliability weights.
-
-    Example:
-        >>> covariance_factor(torch.tensor([[1.0], [-1.0]]), torch.tensor([0.5, 0.5]))  # variance 2
-        tensor([[ 1.],
-                [-1.]])
-    """
-    # The weight of a row enters by its square root; where it is zero the root has no derivative and none is needed.
-    positive = row_shares > 0
-    roots = (row_shares.where(positive, 1) / (1 - row_shares @ row_shares)).sqrt()
-    return roots.where(positive, 0)[:, None] * centred(rows, row_shares)
+    row_shares = shares(rows, weights, name)
+    refuse_one_row(row_shares, weights, name)
+    return row_shares / of_two_rows(row_shares)

@@ -79,6 +79,10 @@ def _coupling(ends_x: Tensor, ends_y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return ends, of_x, of_y
 
 
+LARGEST_COST = 1e6
+"""What costs are scaled to: the solvers have absolute tolerances, around 1e-7, in which small costs are all alike."""
+
+
 @uncompiled
 def exact_coupling(cost: Tensor, source_shares: Tensor, target_shares: Tensor) -> Tensor:
     """The transport plan of the least total cost, by POT where it is installed and else by SciPy.
@@ -107,6 +111,7 @@ def exact_coupling(cost: Tensor, source_shares: Tensor, target_shares: Tensor) -
             "exact transport cannot run inside torch.func transforms, its solver is outside of torch; use sinkhorn_loss"
         )
     costs = cost.detach().double().cpu().numpy()
+    costs = costs / (np.abs(costs).max() or 1) * LARGEST_COST
     a, b = (shares.detach().double().cpu().numpy() for shares in (source_shares, target_shares))
     a, b = a / a.sum(), b / b.sum()
     plan = _solve(costs, a, b)

@@ -11,6 +11,7 @@ from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gram, Kernel, about_the_mean, chosen
 from dalib.losses._pooled import pool
+from dalib.row_weights import of_two_rows
 
 
 @float32_island
@@ -73,7 +74,9 @@ def block_mmd_loss(
     s, a = _cut(source, pooled.source, blocks, "source_weights")
     t, b = _cut(target, pooled.target, blocks, "target_weights")
     cross = (a[:, None] @ gram(s, t) @ b[:, :, None])[:, 0, 0]
-    return (_within(gram, s, a) + _within(gram, t, b) - 2 * cross).mean()
+    value = (_within(gram, s, a) + _within(gram, t, b) - 2 * cross).mean()
+    _checks.finite_loss(value, source, target)
+    return value
 
 
 def _cut(rows: Tensor, row_shares: Tensor, blocks: int, name: str) -> tuple[Tensor, Tensor]:
@@ -90,7 +93,7 @@ def _within(gram: Gram, rows: Tensor, row_shares: Tensor) -> Tensor:
     size = rows.shape[1]
     values = gram(rows) * (1 - torch.eye(size, dtype=rows.dtype, device=rows.device))
     total = (row_shares[:, None] @ values @ row_shares[:, :, None])[:, 0, 0]
-    return total / (1 - (row_shares * row_shares).sum(dim=1))
+    return total / of_two_rows(row_shares)
 
 
 class BlockMMDLoss(nn.Module):

@@ -63,8 +63,8 @@ def cmd_loss(
     length = _length(interval)
     _checks.at_least(order, 1, "order")
     a, b = shares(source, source_weights, "source_weights"), shares(target, target_weights, "target_weights")
-    middle = source.detach().mean(dim=0)  # the same for both: far from zero it keeps the digits of the difference
-    value = _norm(a @ (source - middle) - b @ (target - middle)) / length
+    about = (a @ source).detach()  # the same for both: far from zero it keeps the digits of the difference
+    value = _norm(a @ (source - about) - b @ (target - about)) / length
     x, y = centred(source, a) / length, centred(target, b) / length
     x_power, y_power = x, y
     for _ in range(2, order + 1):

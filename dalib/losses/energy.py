@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from dalib import _checks
 from dalib._precision import float32_island
 from dalib.distances import roots, squared_distances
 from dalib.losses._pooled import pool
+from dalib.row_weights import middle
 
 
 @float32_island
@@ -38,7 +40,7 @@ def energy_loss(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
-            are negative, all zero or not one a row.
+            are negative, all zero or not one a row; if squared distances are beyond float64, or the loss beyond the dtype.
 
     References:
         .. [1] Székely and Rizzo. Energy statistics: A class of statistics based on distances. Journal of Statistical
@@ -52,9 +54,11 @@ def energy_loss(
         Twice the squared maximum mean discrepancy of the kernel :math:`(\|x\| + \|y\| - \|x - y\|) / 2`.
     """
     pooled = pool(source, target, source_weights, target_weights)
-    signs = pooled.signs.double()
-    distances = roots(squared_distances(pooled.rows.double()))
-    return -(signs @ distances @ signs).to(source.dtype).clamp_max(0)  # above zero only by rounding
+    signs, rows = pooled.signs.double(), pooled.rows.double()
+    distances = roots(squared_distances(rows, about=middle(rows, pooled.weights)))
+    value = -(signs @ distances @ signs).to(source.dtype).clamp_max(0)  # above zero only by rounding
+    _checks.finite_loss(value, source, target)
+    return value
 
 
 class EnergyLoss(nn.Module):

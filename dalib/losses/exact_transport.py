@@ -9,6 +9,7 @@ from dalib._precision import float32_island
 from dalib.distances import squared_distances
 from dalib.losses._pooled import pool
 from dalib.losses._transport import exact_coupling as exact_coupling
+from dalib.row_weights import middle
 
 
 @float32_island
@@ -55,7 +56,8 @@ def exact_transport_loss(
         the distributions. The gradient does not flow into the weights.
     """
     pooled = pool(source, target, source_weights, target_weights)
-    cost = squared_distances(pooled.rows.double())[: len(source), len(source) :]
+    rows = pooled.rows.double()
+    cost = squared_distances(rows, about=middle(rows, pooled.weights))[: len(source), len(source) :]
     refuse_infinite(cost.detach().amax().to(source.dtype), pooled.rows)
     plan: Tensor = exact_coupling(cost, pooled.source, pooled.target)
     return (plan * cost).sum().to(source.dtype)

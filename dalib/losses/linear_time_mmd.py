@@ -83,7 +83,9 @@ def linear_time_mmd_loss(
         torch.cat([s_weights[0][:both], s_weights[1][:both]]),
         torch.cat([t_weights[1][:both], t_weights[0][:both]]),
     )
-    return mean(*s, *s_weights) + mean(*t, *t_weights) - 2 * mean(*cross)
+    value = mean(*s, *s_weights) + mean(*t, *t_weights) - 2 * mean(*cross)
+    _checks.finite_loss(value, source, target)
+    return value
 
 
 def _halves(rows: Tensor, shares: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

@@ -73,7 +73,8 @@ def local_mmd_loss(
     _check_probs(target_probs, target)
     probs = target_probs.detach().to(target.dtype)
     members = memberships(source_labels, probs.shape[1], source, "source_labels")
-    likely = torch.zeros_like(probs).scatter(1, probs.argmax(dim=1, keepdim=True), 1.0)
+    # Of a row without any probability no class is the most probable.
+    likely = torch.zeros_like(probs).scatter(1, probs.argmax(dim=1, keepdim=True), 1.0) * (probs > 0)
     shared = present(members, source_weights) & present(likely, target_weights)
     columns = torch.cat(
         [

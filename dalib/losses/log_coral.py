@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dalib import _checks
 from dalib._precision import float32_island
-from dalib.losses._moments import covariance_factor, covariance_shares
+from dalib.losses._moments import centred, covariance_weights
 
 
 @float32_island
@@ -46,7 +46,8 @@ def log_coral_loss(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with two rows; if
-            ``ridge`` is not positive; if weights are negative, not one a row, or fewer than two are positive.
+            ``ridge`` is not positive; if weights are negative, not one a row, or fewer than two are positive; if the
+            covariances are beyond float64.
         RuntimeError: In a second derivative, which is not offered.
 
     References:
@@ -63,18 +64,19 @@ def log_coral_loss(
     """
     _checks.two_samples(source, target, min_rows=2)
     _checks.positive(ridge, "ridge")
-    factors = [
-        covariance_factor(source, covariance_shares(source, source_weights, "source_weights")),
-        covariance_factor(target, covariance_shares(target, target_weights, "target_weights")),
-    ]
-    width = source.shape[1]
-    doubles = [factor.double() for factor in factors]
+    x, y, width = source.double(), target.double(), source.shape[1]
+    u = covariance_weights(x, source_weights, "source_weights")
+    v = covariance_weights(y, target_weights, "target_weights")
+    x, y = centred(x, u / u.sum()), centred(y, v / v.sum())
     if len(source) + len(target) < width:
         # Outside the span of the rows both logarithms are log(ridge), so neither value nor gradient has a part there.
-        basis = torch.linalg.qr(torch.cat([each.detach() for each in doubles]).mT).Q
-        doubles = [each @ basis for each in doubles]
-    eye = torch.eye(doubles[0].shape[1], dtype=torch.float64, device=source.device)
-    logarithms = [_log(each.mT @ each + ridge * eye, ridge) for each in doubles]
+        basis = torch.linalg.qr(torch.cat([x.detach(), y.detach()]).mT).Q
+        x, y = x @ basis, y @ basis
+    covariances = [x.mT @ (u[:, None] * x), y.mT @ (v[:, None] * y)]
+    for covariance in covariances:
+        _checks.finite_loss(covariance.sum(), source, target)  # eigenvalues of what is not finite are torch's own error
+    eye = torch.eye(x.shape[1], dtype=torch.float64, device=source.device)
+    logarithms = [_log(covariance + ridge * eye, ridge) for covariance in covariances]
     return ((logarithms[0] - logarithms[1]).square().sum() / (4 * width**2)).to(source.dtype)
 
 

@@ -65,8 +65,8 @@ def max_sliced_wasserstein_loss(
     _checks.at_least(projections, 1, "projections")
     _checks.at_least(iterations, 0, "iterations")
     a, b = shares(source, source_weights, "source_weights"), shares(target, target_weights, "target_weights")
-    middle = source.detach().mean(dim=0)
-    x, y = source - middle, target - middle
+    about = (a @ source).detach()
+    x, y = source - about, target - about
     with torch.no_grad():
         direction: Tensor = _worst(x.detach(), y.detach(), a, b, projections, iterations, generator)
     value = squared_wasserstein_on_lines((x @ direction)[None], (y @ direction)[None], a, b)[0]

@@ -35,7 +35,7 @@ def mean_loss(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
-            are negative, all zero or not one a row.
+            are negative, all zero or not one a row; if the loss is beyond the dtype of the inputs.
 
     References:
         .. [1] Tzeng et al. Deep Domain Confusion: Maximizing for Domain Invariance. arXiv:1412.3474, 2014.
@@ -45,13 +45,12 @@ def mean_loss(
         tensor(2.)
     """
     _checks.two_samples(source, target)
-    middle = source.detach().mean(dim=0)  # the same for both: far from zero it keeps the digits of the difference
-    means = (
-        shares(source, source_weights, "source_weights") @ (source - middle),
-        shares(target, target_weights, "target_weights") @ (target - middle),
-    )
-    difference = means[0] - means[1]
-    return (difference * difference).sum()
+    a, b = shares(source, source_weights, "source_weights"), shares(target, target_weights, "target_weights")
+    about = (a @ source).detach()  # the same for both: far from zero it keeps the digits of the difference
+    difference = a @ (source - about) - b @ (target - about)
+    value = (difference * difference).sum()
+    _checks.finite_loss(value, source, target)
+    return value
 
 
 class MeanLoss(nn.Module):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_form
@@ -73,6 +74,7 @@ def mmd_loss(
         return kernel_form([pooled.parts], [kernel], pooled.signs, levels=pooled.levels, counts=pooled.weights)
     rows = pooled.rows
     value = pooled.signs @ about_the_mean(kernel, rows, pooled.weights)(rows) @ pooled.signs
+    _checks.finite_loss(value, source, target)
     return value.clamp_min(0)  # below zero only by rounding
 
 

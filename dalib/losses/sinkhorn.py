@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,7 @@ from dalib._precision import float32_island
 from dalib.distances import mean_squared_distance, squared_distances
 from dalib.losses._entropic_transport import entropic_potentials, symmetric_potential
 from dalib.losses._pooled import pool
+from dalib.row_weights import middle
 
 RELATIVE_EPSILON = 0.05
 """The default regularisation, in mean squared distances of the pooled sample."""
@@ -58,10 +61,11 @@ def sinkhorn_loss(
         Scalar tensor, not negative up to the tolerance; float32 for half-precision features.
 
     Raises:
-        TypeError: If the inputs are not floating-point tensors of one dtype.
+        TypeError: If the inputs are not floating-point tensors of one dtype, or a number is none.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
-            are negative, all zero or not one a row; if ``epsilon``, ``iterations`` or ``tolerance`` is out of range; if
-            a squared distance is beyond the dtype.
+            are negative, all zero or not one a row; if ``epsilon``, ``iterations`` or ``tolerance`` is out of range, such
+            as an epsilon below 1e-10 of the largest cost (where values may be read); if a squared distance is beyond
+            the dtype.
 
     Warns:
         RuntimeWarning: If a positive tolerance is not reached, where values may be read.
@@ -85,32 +89,43 @@ def sinkhorn_loss(
     if epsilon is not None:
         _checks.positive(epsilon, "epsilon")
     _checks.at_least(iterations, 1, "iterations")
-    if not 0 <= tolerance < 1:
-        raise ValueError(f"tolerance must be in [0, 1), got {tolerance:g}")
+    _refuse_tolerance(tolerance)
     if epsilon is None:
         floor = torch.finfo(source.dtype).tiny * 2**10
         strength = (RELATIVE_EPSILON * mean_squared_distance(pooled.rows, pooled.weights)).clamp_min(floor)
     else:
         strength = source.new_tensor(epsilon)
     a, b = pooled.source, pooled.target
-    middle = pooled.rows.detach().mean(dim=0)  # the same for both, so that rows far from zero keep their digits
-    x, y = source - middle, target - middle
-    cost = squared_distances(x.detach(), y.detach())
+    about = middle(pooled.rows, pooled.weights)  # the same for both, so that rows far from zero keep their digits
+    x, y = source - about, target - about
+    cost = squared_distances(x.detach(), y.detach(), about=(a @ x).detach())
     refuse_infinite(torch.maximum(cost.amax(), strength), pooled.rows)
     f, g = entropic_potentials(cost, a.detach(), b.detach(), strength, iterations=iterations, tolerance=tolerance)
     across = _cost(f, g, cost, x, y, a, b, strength)
     within = []
     for rows, row_shares in ((x, a), (y, b)):
-        cost = squared_distances(rows.detach())
+        cost = squared_distances(rows.detach(), about=(row_shares @ rows).detach())
         refuse_infinite(cost.amax(), pooled.rows)
         potential = symmetric_potential(cost, row_shares.detach(), strength, iterations=iterations, tolerance=tolerance)
         within.append(_cost(potential, potential, cost, rows, rows, row_shares, row_shares, strength))
     return across - (within[0] + within[1]) / 2
 
 
+def _refuse_tolerance(tolerance: float) -> None:
+    _checks.number(tolerance, "tolerance")
+    if not 0 <= tolerance < 1:
+        raise ValueError(f"tolerance must be in [0, 1), got {tolerance:g}")
+
+
 def _cost(f: Tensor, g: Tensor, cost: Tensor, x: Tensor, y: Tensor, a: Tensor, b: Tensor, epsilon: Tensor) -> Tensor:
-    """The dual objective. Its derivative by the costs is the plan, which is all that the rows need of the graph."""
-    kernel = torch.exp((f[:, None] + g - cost) / epsilon)
+    """The dual objective. Its derivative by the costs is the plan, which is all that the rows need of the graph.
+
+    The potentials may have more digits than the costs: an exponent is a small difference of them, over epsilon.
+    """
+    # Between two far rows of weight zero the kernel would be infinite, and infinity times zero is NaN.
+    most = math.log(torch.finfo(cost.dtype).max) - 8
+    kernel = torch.exp(((f[:, None] + g - cost) / epsilon).clamp_max(most)).to(cost.dtype)
+    f, g = f.to(cost.dtype), g.to(cost.dtype)
     dual = a @ f + b @ g - epsilon * (a @ kernel @ b - a.sum() * b.sum())
     plan = kernel * (a[:, None] * b).detach()
     moved = plan.sum(dim=1) @ (x * x).sum(dim=1) + plan.sum(dim=0) @ (y * y).sum(dim=1) - 2 * (x * (plan @ y)).sum()
@@ -135,8 +150,7 @@ class SinkhornLoss(nn.Module):
         if epsilon is not None:
             _checks.positive(epsilon, "epsilon")
         _checks.at_least(iterations, 1, "iterations")
-        if not 0 <= tolerance < 1:
-            raise ValueError(f"tolerance must be in [0, 1), got {tolerance:g}")
+        _refuse_tolerance(tolerance)
         self.epsilon = epsilon
         self.iterations = iterations
         self.tolerance = tolerance

@@ -64,8 +64,8 @@ def sliced_wasserstein_loss(
     # Drawn in float32, so that one seed gives the same lines in every dtype.
     directions = torch.randn(projections, source.shape[1], generator=generator, device=source.device).to(source.dtype)
     directions = directions / directions.norm(dim=1, keepdim=True)
-    middle = source.detach().mean(dim=0)  # the same for both, so that rows far from zero keep their digits
-    x, y = directions @ (source - middle).mT, directions @ (target - middle).mT
+    about = (a @ source).detach()  # the same for both, so that rows far from zero keep their digits
+    x, y = directions @ (source - about).mT, directions @ (target - about).mT
     weights = () if source_weights is None and target_weights is None else (a, b)
     value = squared_wasserstein_on_lines(x, y, *weights).mean()
     _checks.finite_loss(value, source, target)

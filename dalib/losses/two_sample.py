@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
+from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_times
 
@@ -30,6 +31,7 @@ class MMDTest(NamedTuple):
 
 
 @torch.no_grad()
+@float32_island
 def mmd_test(
     source: Tensor,
     target: Tensor,
@@ -78,7 +80,7 @@ def mmd_test(
     _checks.two_samples(source, target, min_rows=2)
     _checks.at_least(permutations, 1, "permutations")
     rows = torch.cat([source, target])
-    rows = rows.double() if len(rows) < EXACT_BELOW else rows.to(torch.promote_types(rows.dtype, torch.float32))
+    rows = rows.double() if len(rows) < EXACT_BELOW else rows
     n, m = len(source), len(target)
     # Column 0: all rows. Column 1: the source. The rest: the rows that a random split calls source.
     members = torch.zeros(n + m, permutations + 2, dtype=rows.dtype)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import pool, refuse_one_row
+from dalib.row_weights import of_two_rows
 
 
 @float32_island
@@ -66,23 +68,28 @@ def unbiased_mmd_loss(
     pooled = pool(source, target, source_weights, target_weights, min_rows=2)
     refuse_one_row(pooled.source, source_weights, "source_weights")
     refuse_one_row(pooled.target, target_weights, "target_weights")
-    alone = [(row_shares * row_shares).sum() for row_shares in (pooled.source, pooled.target)]
+    others = [of_two_rows(row_shares) for row_shares in (pooled.source, pooled.target)]
     if isinstance(kernel, Gaussian):
         # The larger factor of the pairs within a domain is a sum of squares more; a row with itself counts one.
+        alone = [
+            (row_shares * row_shares).sum() / each
+            for row_shares, each in zip((pooled.source, pooled.target), others, strict=True)
+        ]
         extra = [
-            row_shares * (own / (1 - own)).sqrt()
-            for row_shares, own in zip((pooled.source, pooled.target), alone, strict=True)
+            row_shares * each.sqrt() for row_shares, each in zip((pooled.source, pooled.target), alone, strict=True)
         ]
         columns = torch.stack([pooled.signs, *_apart(*extra)], dim=1)
         levels = None if pooled.weights is not None else _levels(len(source), len(target))
         form = kernel_form([pooled.parts], [kernel], columns, levels=levels, counts=pooled.weights)
-        return form - sum(own / (1 - own) for own in alone)
+        return form - sum(alone)
     gram = about_the_mean(kernel, pooled.rows) if pooled.weights is None else kernel.at(pooled.rows, pooled.weights)
     values = gram(pooled.rows)
     values = values * (1 - torch.eye(len(values), dtype=values.dtype, device=values.device))
     cross = pooled.source @ gram(source, target) @ pooled.target
     within = [part @ values @ part for part in _apart(pooled.source, pooled.target)]
-    return within[0] / (1 - alone[0]) + within[1] / (1 - alone[1]) - 2 * cross
+    value = within[0] / others[0] + within[1] / others[1] - 2 * cross
+    _checks.finite_loss(value, source, target)
+    return value
 
 
 def _levels(n: int, m: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

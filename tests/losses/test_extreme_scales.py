@@ -5,7 +5,15 @@ import torch
 
 from dalib import losses
 from dalib.kernels import SCALES as SCALES_OF_DAN
-from dalib.kernels import mean_squared_distance, median_squared_distance
+from dalib.kernels import (
+    Gaussian,
+    Laplacian,
+    Linear,
+    Polynomial,
+    RationalQuadratic,
+    mean_squared_distance,
+    median_squared_distance,
+)
 from dalib.row_weights import shares
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -212,3 +220,94 @@ def test_bandwidths_whose_squares_are_subnormal_are_taken():
 def test_a_row_is_equal_to_itself_also_where_the_bandwidth_is_below_the_rounding_of_the_distances(rows, bandwidth):
     source, target = torch.randn(rows, 16), torch.randn(rows, 16)  # no two rows are alike: what is left is the diagonal
     assert losses.mmd_loss(source, target, bandwidths=[bandwidth]).item() == pytest.approx(2 / rows, rel=1e-5)
+
+
+OF_WEIGHTED_ROWS = {
+    "mean": losses.MeanLoss(),
+    "log coral": losses.LogCORALLoss(),
+    "cmd": losses.CMDLoss(interval=(-4.0, 4.0)),
+    "homm": losses.HoMMLoss(centred=True),
+    "energy": losses.EnergyLoss(),
+    "sliced wasserstein": losses.SlicedWassersteinLoss(),
+    "max-sliced wasserstein": losses.MaxSlicedWassersteinLoss(iterations=200),
+    "sinkhorn": losses.SinkhornLoss(tolerance=1e-6),
+    "sinkhorn of a fixed epsilon": losses.SinkhornLoss(epsilon=1.0, tolerance=1e-6),
+    "exact transport": losses.ExactTransportLoss(),
+    "block mmd": losses.BlockMMDLoss(block_size=5),
+    "mmd, rational quadratic": losses.MMDLoss(kernel=RationalQuadratic()),
+    "mmd, Laplacian": losses.MMDLoss(kernel=Laplacian(1.0)),
+    "mmd, median": losses.MMDLoss(kernel=Gaussian(rule=median_squared_distance)),
+    "mmd, sum": losses.MMDLoss(kernel=Gaussian([1.0]) + Gaussian()),
+}
+
+
+@pytest.mark.parametrize("name", OF_WEIGHTED_ROWS)
+def test_a_row_without_weight_costs_no_loss_its_digits_however_far_it_lies(name):
+    def value(source, target, **weights):
+        torch.manual_seed(0)
+        return OF_WEIGHTED_ROWS[name](source, target, **weights)
+
+    source, weights = SOURCE.clone(), WEIGHTS.clone()
+    source[2], weights[2] = 1e5, 0.0
+    expected = value(source[weights > 0].double(), TARGET.double(), source_weights=weights[weights > 0].double())
+    got = value(source, TARGET, source_weights=weights)
+    assert got.item() == pytest.approx(expected.item(), rel=2e-5)
+
+
+def test_the_second_derivative_of_mmd_with_such_a_row():
+    source, weights = SOURCE.clone(), WEIGHTS.clone()
+    source[2], weights[2] = 1e5, 0.0
+
+    def penalty(rows, target, weights):
+        rows = rows.clone().requires_grad_()
+        value = losses.mmd_loss(rows, target, bandwidths=[1.0], source_weights=weights)
+        slope = torch.autograd.grad(value, rows, create_graph=True)[0]
+        return torch.autograd.grad(slope.square().sum(), rows)[0]
+
+    kept = weights > 0
+    expected = penalty(source[kept].double(), TARGET.double(), weights[kept].double())
+    got = penalty(source, TARGET, weights)[kept]
+    torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-7)
+
+
+LOPSIDED = {
+    "coral": losses.CORALLoss(),
+    "log coral": losses.LogCORALLoss(),
+    "block mmd": losses.BlockMMDLoss(block_size=7),
+}
+
+
+@pytest.mark.parametrize("name", LOPSIDED)
+def test_one_row_that_outweighs_the_others_costs_no_digits(name):
+    lopsided = torch.cat([torch.ones(1), torch.full((8,), 1e-6)])
+    expected = LOPSIDED[name](SOURCE.double(), TARGET.double(), source_weights=lopsided.double())
+    assert LOPSIDED[name](SOURCE, TARGET, source_weights=lopsided).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+TOO_LARGE = {
+    "mean": (losses.MeanLoss(), torch.float32, 1e25),
+    "energy": (losses.EnergyLoss(), torch.float64, 1e200),
+    "log coral": (losses.LogCORALLoss(), torch.float64, 1e200),
+    "mmd": (losses.MMDLoss(kernel=Polynomial()), torch.float32, 1e15),
+    "unbiased mmd": (losses.UnbiasedMMDLoss(kernel=Polynomial()), torch.float32, 1e15),
+    "block mmd": (losses.BlockMMDLoss(kernel=Linear()), torch.float32, 1e25),
+    "linear-time mmd": (losses.LinearTimeMMDLoss(kernel=Linear()), torch.float32, 1e25),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_features_too_large_for_the_loss_are_told(name):
+    loss, dtype, scale = TOO_LARGE[name]
+    with pytest.raises(ValueError, match=r"source and target must be small enough for the loss to be a torch"):
+        loss(scale * SOURCE.to(dtype), scale * TARGET.to(dtype))
+
+
+@pytest.mark.parametrize("kernel", [Laplacian, RationalQuadratic])
+def test_one_bandwidth_whose_square_is_lost_is_told_too(kernel):
+    with pytest.raises(ValueError, match=r"bandwidth must have squares that torch.float32 can hold, got \[1e-30\]"):
+        losses.mmd_loss(SOURCE, TARGET, kernel=kernel(1e-30))
+    assert torch.isfinite(losses.mmd_loss(SOURCE.double(), TARGET.double(), kernel=kernel(1e-30)))
+
+
+def test_the_median_of_one_row_that_alone_has_weight_is_zero():
+    assert median_squared_distance(SOURCE, torch.tensor([0.0, 2] + 7 * [0.0])) == 0

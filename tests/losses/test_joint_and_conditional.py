@@ -175,6 +175,14 @@ def test_one_class_is_mmd_and_no_shared_class_is_zero():
         assert torch.equal(torch.autograd.grad(value, rows)[0], torch.zeros_like(rows))
 
 
+def test_a_target_row_without_probabilities_makes_no_class_present():
+    source, target = torch.randn(4, 2), torch.randn(3, 2)
+    labels, probs = torch.tensor([0, 0, 1, 1]), torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    value = local_mmd_loss(source, target, labels, probs, bandwidths=WIDTHS)
+    torch.testing.assert_close(value, mmd_loss(source[2:], target[1:], bandwidths=WIDTHS))
+    assert local_mmd_loss(source, target, labels, 0 * probs) == 0
+
+
 def test_a_class_whose_rows_have_no_weight_is_absent():
     source, target = torch.randn(4, 2), torch.randn(4, 2)
     labels = torch.tensor([0, 0, 1, 1])

@@ -304,3 +304,15 @@ def test_where_the_origin_does_not_drop_out_the_linear_kernel_stays_at_it():
     weights = torch.tensor([0.25, 0.75], dtype=torch.float64)
     value = unbiased_mmd_loss(source + 1, target, kernel=Linear(), source_weights=weights)
     assert value.item() == pytest.approx(1 * 2 + 35 / 6 - 2 * (0.25 * 1 + 0.75 * 2) * 2.5)
+
+
+@pytest.mark.parametrize("kernel", [None, Laplacian(2.0), Linear()])
+def test_autocast_changes_nothing_in_the_test_of_many_rows(kernel):
+    source, target = torch.randn(1100, 4), torch.randn(1000, 4)
+
+    def found():
+        return mmd_test(source, target, kernel=kernel, permutations=5, generator=torch.Generator().manual_seed(0))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = found()
+    assert value == found()

@@ -279,3 +279,14 @@ def test_drawn_entries_are_multiplied_one_factor_at_a_time():
     with Largest() as largest:
         homm_loss(source, target, order=4, samples=1000)
     assert largest.numbers == (5 + 4) * 1000
+
+
+@pytest.mark.parametrize("columns", [2, 12])  # with more features than rows in the span of the rows
+@pytest.mark.parametrize("loss", [coral_loss, log_coral_loss])
+def test_the_gradient_of_a_weight_of_zero_is_that_of_a_small_one(loss, columns):
+    source, target = torch.randn(5, columns, dtype=torch.float64), torch.randn(4, columns, dtype=torch.float64)
+    weights = torch.tensor([1.0, 0, 1, 2, 1], dtype=torch.float64)
+    slope = torch.autograd.functional.jacobian(lambda w: loss(source, target, source_weights=w), weights)
+    small = 1e-9 * torch.eye(5, dtype=torch.float64)[1]
+    near, at = (loss(source, target, source_weights=w) for w in (weights + small, weights))
+    assert slope[1].item() == pytest.approx(((near - at) / 1e-9).item(), rel=1e-3)

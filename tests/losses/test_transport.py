@@ -159,6 +159,19 @@ def test_exact_transport_through_pot_is_the_same():
         torch.testing.assert_close(exact_transport_loss(source, target), with_pot)
 
 
+@pytest.mark.parametrize("scale", [1e-20, 1e-5, 1e3])
+@pytest.mark.parametrize("by_pot", [True, False])
+def test_exact_transport_does_not_depend_on_the_unit_of_the_features(by_pot, scale, monkeypatch):
+    if by_pot:
+        pytest.importorskip("ot", reason="needs the extra dalib[ot]")
+    else:
+        monkeypatch.setitem(sys.modules, "ot", None)
+    generator = torch.Generator().manual_seed(0)
+    source, target = (torch.randn(n, 2, dtype=torch.float64, generator=generator) for n in (6, 4))
+    value = exact_transport_loss(scale * source, scale * target) / scale**2
+    torch.testing.assert_close(value, exact_transport_loss(source, target), rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize("epsilon", [1.0, 0.1])
 @pytest.mark.parametrize("method", ["_by_scaling", "_by_logarithms", "_by_newton"])
 def test_two_points_in_closed_form(epsilon, method):
@@ -195,7 +208,8 @@ def test_where_scaling_underflows_another_way_takes_over():
     epsilon = torch.tensor(1.0)
     assert _entropic_transport._by_scaling(cost, third, third, epsilon, 50, 0.0) is None
     for tolerance in (0.0, 1e-3):
-        f, g = entropic_potentials(cost, third, third, epsilon, iterations=200, tolerance=tolerance)
+        potentials = entropic_potentials(cost, third, third, epsilon, iterations=200, tolerance=tolerance)
+        f, g = (potential.float() for potential in potentials)
         plan = third[:, None] * third * torch.exp((f[:, None] + g - cost) / epsilon)
         torch.testing.assert_close(plan.sum(0), third, rtol=0, atol=1e-3)
         torch.testing.assert_close(plan.sum(1), third, rtol=0, atol=1e-3)
@@ -312,6 +326,43 @@ def test_newton_with_rows_that_do_not_count():
     (gradient,) = torch.autograd.grad(value, rows)
     assert gradient.isfinite().all()
     assert (gradient[::2] == 0).all()
+
+
+def test_far_rows_that_do_not_count_in_both_samples():
+    source, target = torch.randn(6, 3), torch.randn(5, 3) + 0.5
+    expected = sinkhorn_loss(source, target, epsilon=0.1)
+    far = torch.full((2, 3), 100.0)
+    rows = torch.cat([source, far]).requires_grad_()
+    weights = [torch.cat([torch.ones(n), torch.zeros(2)]) for n in (6, 5)]
+    value = sinkhorn_loss(
+        rows, torch.cat([target, far]), epsilon=0.1, source_weights=weights[0], target_weights=weights[1]
+    )
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=0)
+    (gradient,) = torch.autograd.grad(value, rows)
+    assert gradient.isfinite().all()
+    assert (gradient[6:] == 0).all()
+
+
+@pytest.mark.parametrize("transformed", [False, True])
+def test_the_gradient_of_a_weight_of_zero_is_that_of_a_small_one(transformed):
+    source, target = torch.randn(5, 2, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64) + 1
+    weights = torch.tensor([1.0, 0, 1, 2, 1], dtype=torch.float64)
+
+    def loss(weights):
+        return sinkhorn_loss(source, target, epsilon=1.0, iterations=1000, tolerance=1e-13, source_weights=weights)
+
+    slope = torch.func.grad(loss)(weights) if transformed else torch.autograd.functional.jacobian(loss, weights)
+    small = 1e-7 * torch.eye(5, dtype=torch.float64)[1]
+    assert slope[1].item() == pytest.approx(((loss(weights + small) - loss(weights)) / 1e-7).item(), rel=1e-4)
+
+
+def test_the_plan_of_a_small_epsilon_keeps_its_mass_in_float32():
+    """Its gradient by a shift of the source is twice the distance of the means, whatever the plan."""
+    source, target = torch.randn(12, 16) * 5, torch.randn(9, 16) * 5 + 1
+    source.requires_grad_()
+    (gradient,) = torch.autograd.grad(sinkhorn_loss(source, target, epsilon=2e-5), source)
+    expected = 2 * (source.mean(0) - target.mean(0)).detach()
+    torch.testing.assert_close(gradient.sum(0), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_a_sample_to_itself_goes_on_too():
@@ -473,6 +524,12 @@ ROWS = torch.ones(3, 2)
         (lambda: max_sliced_wasserstein_loss(ROWS, ROWS, projections=0), ValueError, "projections must be at least 1"),
         (lambda: max_sliced_wasserstein_loss(ROWS, ROWS, iterations=-1), ValueError, "iterations must be at least 0"),
         (lambda: sinkhorn_loss(ROWS, ROWS, epsilon=0.0), ValueError, "epsilon must be positive and finite, got 0"),
+        (
+            lambda: sinkhorn_loss(ROWS, 2 * ROWS, epsilon=1e-30),
+            ValueError,
+            "epsilon must be above 1e-10 of the largest cost, 2, got 1e-30",
+        ),
+        (lambda: sinkhorn_loss(ROWS, ROWS, tolerance="a"), TypeError, "tolerance must be a number, got str"),
         (lambda: sinkhorn_loss(ROWS, ROWS, iterations=0), ValueError, "iterations must be at least 1, got 0"),
         (lambda: sinkhorn_loss(ROWS, ROWS, tolerance=1.0), ValueError, r"tolerance must be in \[0, 1\), got 1"),
         (lambda: WassersteinCriticLoss(len), TypeError, "critic must be a torch.nn.Module, got builtin"),
