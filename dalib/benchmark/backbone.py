@@ -14,6 +14,7 @@ from torch import nn
 
 from dalib.benchmark import identity
 from dalib.benchmark.randomness import kept_randomness, seed_everything
+from dalib.benchmark.variables import module_attributes
 
 if TYPE_CHECKING:
     from dalib.data.transforms import ImageTransform
@@ -45,7 +46,10 @@ class Backbone:
     note: str = ""
 
     def weights_hash(self) -> str:
-        """SHA-256 of the initial weights, built under a fixed seed: pretrained ones are those of the run."""
+        """SHA-256 of the initial weights and of what the module holds beside them.
+
+        It is built under a fixed seed: pretrained weights are those of the run.
+        """
         key = json.dumps([self.name, self.source, identity.describe(self.build)], sort_keys=True)
         if key not in _hashes:
             with kept_randomness():
@@ -54,6 +58,8 @@ class Backbone:
             if not isinstance(module, nn.Module):
                 raise TypeError(f"backbone {self.name} must build a torch.nn.Module, got {type(module).__name__}")
             digest = hashlib.sha256(repr(module).encode())
+            if beside := identity.describe(module_attributes(module)):
+                digest.update(json.dumps(beside, sort_keys=True).encode())
             for name, entry in module.state_dict().items():
                 digest.update(
                     name.encode() + entry.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dalib import _checks
 from dalib.benchmark.task import Task, hidden_rows
 from dalib.data import Inputs
 from dalib.evaluation import Evaluation
@@ -34,6 +35,10 @@ class Checkpoint:
             booleans, one a row. Default: the harness rejects rows whose largest class probability is below 0.5.
         extra_outputs: Number of logits beyond those of the source's classes.
 
+    Raises:
+        TypeError: If ``step`` is no integer.
+        ValueError: If it is negative.
+
     Example:
         >>> Checkpoint(step=0, predict=lambda inputs: Outputs(torch.zeros(len(inputs), 1), torch.zeros(len(inputs), 2))).step
         0
@@ -46,6 +51,10 @@ class Checkpoint:
     notes: Mapping[str, float] = field(default_factory=dict)
     unknown: Callable[[Outputs], Tensor] | None = None
     extra_outputs: int = 0
+
+    def __post_init__(self) -> None:
+        _checks.at_least(self.step, 0, "step")
+        object.__setattr__(self, "step", int(self.step))  # of NumPy, JSON does not know it
 
 
 Method = Callable[[Task, int], Iterator[Checkpoint]]

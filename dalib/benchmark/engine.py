@@ -16,10 +16,9 @@ import torch
 from dalib import _checks
 from dalib.benchmark.checkpoint import Method
 from dalib.benchmark.record import Run, file_stem, finished_run
-from dalib.benchmark.run import run, run_key
+from dalib.benchmark.run import check_scores, run, run_key
 from dalib.benchmark.scenario import Scenario, check_share
 from dalib.benchmark.scores import SCORES, Score
-from dalib.benchmark.select import check_names
 from dalib.benchmark.target_supervised import TargetSupervised, check_no_unknown
 
 _MOST_SEEDS = 10_000
@@ -44,6 +43,14 @@ class Progress:
     total: int
     served: int
     left: float | None
+
+
+class RunsFailedError(RuntimeError):
+    """Some runs of a benchmark had a loss that became NaN or infinite; ``finished`` are the records of the others."""
+
+    def __init__(self, message: str, finished: Sequence[Run]) -> None:
+        super().__init__(message)
+        self.finished = finished
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,8 @@ def benchmark(
         >>> [(run.scenario, select(run, "last")["accuracy"]) for run in runs]
         [('A-W', 1.0), ('W-A', 1.0)]
     """
+    if not isinstance(scenarios, Iterable):
+        raise TypeError(f"scenarios must be a sequence of Scenario, got {type(scenarios).__name__}")
     jobs_left, finished = _prepared(methods, list(scenarios), seeds, out, jobs, (holdout, target_test), scores)
     total, served = len(jobs_left) + len(finished), len(finished)
     if progress is not None:
@@ -133,7 +142,10 @@ def benchmark(
             left = (time.monotonic() - start) / ended * (len(jobs_left) - ended)
             progress(Progress(result, len(finished), total, served, left))
     if failed:
-        raise RuntimeError(f"{len(failed)} of {total} runs failed, the others are finished: {'; '.join(failed)}")
+        raise RunsFailedError(
+            f"{len(failed)} of {total} runs failed, the others are finished: {'; '.join(failed)}",
+            [finished[position] for position in sorted(finished)],
+        )
     return [finished[position] for position in range(total)]
 
 
@@ -149,7 +161,7 @@ def _prepared(
     """The jobs that are left with their positions, and the finished runs by position."""
     numbers = _numbers(seeds)
     _check(methods, scenarios)
-    check_names(scores)
+    check_scores(scores)
     _checks.at_least(jobs, 1, "jobs")
     if jobs > 1:
         _check_backend(jobs)
@@ -157,6 +169,9 @@ def _prepared(
     check_share(shares[1], "target_test")
     for scenario in scenarios:
         scenario.fingerprint()  # reads every row: a damaged file is named before a folder is made
+        if shares[1]:
+            for seed in numbers:
+                scenario.split(seed, *shares)  # raises where the rows that it leaves cannot be measured on
     folder = None if out is None else _writable(out)
     left: list[tuple[int, _Job]] = []
     finished: dict[int, Run] = {}
@@ -183,6 +198,8 @@ def _numbers(seeds: int | Sequence[int]) -> list[int]:
         if seeds > _MOST_SEEDS:
             raise ValueError(f"seeds must be a number of seeds up to {_MOST_SEEDS}, got {seeds}; name one as [{seeds}]")
         return list(range(seeds))
+    if not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds must be an integer or a sequence of integers, got {type(seeds).__name__}")
     numbers = [int(seed) if isinstance(seed, np.integer) else seed for seed in seeds]
     if not numbers or len(set(numbers)) != len(numbers):
         raise ValueError(f"seeds must be different numbers, at least one, got {numbers}")
@@ -197,6 +214,8 @@ def _check(methods: Mapping[str, Method | TargetSupervised], scenarios: Sequence
     if not methods or not scenarios:
         raise ValueError(f"methods and scenarios must not be empty, got {len(methods)} and {len(scenarios)}")
     for name, method in methods.items():
+        if not isinstance(name, str):
+            raise TypeError(f"methods must have names that are strings, got {name!r}")
         if not callable(method) and not isinstance(method, TargetSupervised):
             raise TypeError(f"methods[{name!r}] must be a function (task, seed), got {type(method).__name__}")
     for scenario in scenarios:

@@ -6,6 +6,9 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
+import pickle
+import random
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +18,7 @@ import numpy as np
 import torch
 
 from dalib.benchmark.variables import (
+    NO_VALUES,
     attributes_of,
     constants_of,
     functions_of,
@@ -32,8 +36,8 @@ def describe(value: object) -> Any:
     Objects with a ``describe()`` of their own are asked. Functions become their qualified names, with what they close
     over; those of the user (outside of dalib and of installed packages) also with their defaults and the values of the
     globals that they read, and so on through the functions among these. Arrays and tensors become a hash; other objects
-    their class and attributes, slots included; modules of torch their state and what they hold beside it. Equal
-    configurations give equal text in every process.
+    their class and attributes, slots included, or what pickle takes of them; modules of torch their state and what they
+    hold beside it; modules of Python their name. Equal configurations give equal text in every process.
 
     Example:
         >>> describe({"rate": 0.1, "function": sorted, "shape": (2, 3)})
@@ -42,6 +46,8 @@ def describe(value: object) -> Any:
     return _Description().of(value)
 
 
+_SHARED = (np.random.get_state.__self__, torch.default_generator, random.getstate.__self__)  # type: ignore[attr-defined]
+"""The process's own generators: where they stand is no setting."""
 _BUILT_IN = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
 
 
@@ -53,14 +59,20 @@ class _Description:
         self._met: list[object] = []
 
     def of(self, value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return {"class": "builtins.float", "value": str(float(value))}  # JSON has no such number
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, torch.Tensor | np.ndarray) and not _holds_objects(value):
             return _array(value)
         if isinstance(value, torch.dtype | torch.device | Path):
             return str(value)
-        if isinstance(value, np.generic):
-            return value.item()
+        if isinstance(value, np.generic) and not isinstance(plain_value := value.item(), np.generic):
+            return self.of(plain_value)
+        if isinstance(value, types.ModuleType):
+            return {"module": value.__name__}
+        if isinstance(value, NO_VALUES):
+            return {"class": _kind(value)}
         if any(value is other for other in self._above):
             return {"class": _kind(value), "again": True}
         self._above.append(value)
@@ -78,7 +90,7 @@ class _Description:
             return {"shape": list(value.shape), "objects": [self.of(entry) for entry in value.flat]}
         if isinstance(value, set | frozenset):
             return sorted((describe(entry) for entry in value), key=str)
-        if not isinstance(value, type) and callable(getattr(value, "describe", None)):
+        if not (isinstance(value, type) or is_installed(type(value))) and callable(getattr(value, "describe", None)):
             return self.of(value.describe())
         if isinstance(value, functools.partial):
             return {"partial": self.of(value.func), "args": self.of(value.args), "keywords": self.of(value.keywords)}
@@ -96,8 +108,7 @@ class _Description:
         return {"class": _kind(value), **self._object(value), **self._class(type(value))}
 
     def _name(self, key: object) -> str:
-        usual = key is None or isinstance(key, bool | int | float | str | np.generic | Path)
-        return str(key) if usual else json.dumps(self.of(key), sort_keys=True)
+        return key if isinstance(key, str) else json.dumps([self.of(key)], sort_keys=True)  # 1 is not "1"
 
     def _object(self, value: Any) -> dict[str, Any]:
         if isinstance(value, torch.nn.Module):
@@ -106,11 +117,13 @@ class _Description:
             return {**state, "attributes": beside} if beside else state
         if dataclasses.is_dataclass(value):
             return {entry.name: self.of(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+        if any(value is generator for generator in _SHARED):
+            return {}
         attributes = attributes_of(value)
-        if attributes is not None:
+        if (attributes or hasattr(value, "__dict__")) and not isinstance(value, random.Random):
             return {"attributes": self.of(attributes)}
         text = repr(value)  # such as of bytes, patterns and ranges; with an address it says nothing
-        return {} if " at 0x" in text else {"value": text}
+        return {"parts": self.of(_pickled(value))} if " at 0x" in text else {"value": text}
 
     def _function(self, function: types.FunctionType) -> Any:
         name = _qualified(function)
@@ -170,9 +183,22 @@ class _Description:
 
 
 def _array(value: torch.Tensor | np.ndarray[Any, Any]) -> dict[str, Any]:
-    array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
-    content = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-    return {"dtype": str(array.dtype), "shape": list(array.shape), "sha256": content}
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach().cpu()
+        dense = tensor if tensor.layout == torch.strided else tensor.to_dense()
+        content = dense.resolve_conj().resolve_neg().flatten().view(torch.uint8).numpy()  # numpy has no bfloat16
+    else:
+        content = np.ascontiguousarray(value)
+    digest = hashlib.sha256(content.tobytes()).hexdigest()
+    return {"dtype": str(value.dtype).removeprefix("torch."), "shape": list(value.shape), "sha256": digest}
+
+
+def _pickled(value: object) -> Any:
+    """What pickle takes of an object without attributes, such as a generator of random numbers; ``None`` if it takes none."""
+    try:
+        return value.__reduce_ex__(2)
+    except (TypeError, NotImplementedError, pickle.PicklingError):
+        return None
 
 
 def _holds_objects(value: torch.Tensor | np.ndarray[Any, Any]) -> bool:

@@ -115,6 +115,8 @@ class Protocol:
         if self.compile is not None and self.processes > 1:
             raise ValueError(f"compile must be None on {self.processes} processes, got {self.compile!r}")
         object.__setattr__(self, "device", _device(self.device))
+        for name in ("rate", "dropout", "momentum", "weight_decay", "gamma", "backbone_factor"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # so that 0 and 0.0 are one protocol
 
     @property
     def checkpoint_steps(self) -> tuple[int, ...]:
@@ -161,8 +163,7 @@ def _of_dalib(forward: object) -> bool:
 
 
 def _in_range(value: float, name: str, below: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    _checks.number(value, name)
     if not 0 <= value < below:
         end = "finite and not negative" if below == math.inf else f"in [0, {below:g})"
         raise ValueError(f"{name} must be {end}, got {value:g}")

@@ -40,15 +40,15 @@ def weighted_spearman(scores: Sequence[float | None], accuracies: Sequence[float
     what is picked.
 
     Args:
-        scores: Scores of checkpoints, larger is better; ``None`` (no number: rejected) ranks below every number. Scores
-            that agree in 12 significant digits are equal.
-        accuracies: Their accuracies.
+        scores: Scores of checkpoints, larger is better; ``None`` or NaN (no number: rejected) ranks below every number.
+            Scores that agree in 12 significant digits are equal.
+        accuracies: Their accuracies; differences below 1e-9 are none.
 
     Returns:
         In ``[-1, 1]``, or ``None`` where all scores or all accuracies are equal.
 
     Raises:
-        ValueError: If the lengths differ.
+        ValueError: If the lengths differ, or an accuracy is NaN.
 
     References:
         .. [1] Musgrave, Belongie, Lim. Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain
@@ -62,8 +62,11 @@ def weighted_spearman(scores: Sequence[float | None], accuracies: Sequence[float
     """
     if len(scores) != len(accuracies):
         raise ValueError(f"scores and accuracies must be of one length, got {len(scores)} and {len(accuracies)}")
-    values = np.array([-math.inf if score is None else comparable(score) for score in scores], dtype=float)
+    numbers = [-math.inf if score is None or math.isnan(score) else comparable(score) for score in scores]
+    values = np.array(numbers, dtype=float)
     truth = np.round(np.asarray(accuracies, dtype=float), DIGITS)
+    if np.isnan(truth).any():
+        raise ValueError(f"accuracies must be numbers, got NaN in {int(np.isnan(truth).sum())} entries")
     if len(np.unique(values)) < 2 or len(np.unique(truth)) < 2:
         return None
     weights = np.maximum(_dense(values), _dense(truth)) ** 2

@@ -146,12 +146,12 @@ def file_stem(method: str, scenario: str, seed: int, key: str) -> str:
         >>> file_stem("my method", "A-W", 0, "0123456789abcdef")
         'my_method__A-W__0__0123456789ab'
     """
-    parts = (re.sub(r"[^A-Za-z0-9._+-]", "_", part).lstrip(".") for part in (method, scenario, str(seed), key[:12]))
-    return "__".join(_shortened(part) for part in parts)
+    return "__".join(map(safe_name, (method, scenario, str(seed), key[:12])))
 
 
-def _shortened(part: str) -> str:
-    """Part of a file's name; where it is too long for one, its beginning and a hash of the whole."""
+def safe_name(part: str) -> str:
+    """Part of a file's name, of safe characters; where it is too long for one, its beginning and a hash of the whole."""
+    part = re.sub(r"[^A-Za-z0-9._+-]", "_", part).lstrip(".")
     if len(part) <= _LONGEST:
         return part
     return f"{part[: _LONGEST - 13]}-{hashlib.sha256(part.encode()).hexdigest()[:12]}"

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dalib import _checks
 from dalib.benchmark import identity
 from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate, outputs_on
 from dalib.benchmark.code import code
@@ -80,7 +81,9 @@ def run(
         >>> record.scenario, record.mode, record.checkpoints[-1]["accuracy"]
         ('A-W', 'source', 1.0)
     """
-    check_names(scores)
+    check_scores(scores)
+    _checks.at_least(seed, 0, "seed")
+    seed = int(seed)  # of NumPy, JSON does not know it
     key = key or run_key(method, name, scenario, seed, holdout=holdout, target_test=target_test, scores=scores)
     stem = file_stem(name, scenario.name, seed, key)
     if out is not None and (finished := finished_run(out, stem, key)) is not None:
@@ -143,6 +146,16 @@ def run_key(
         "target_test": float(target_test),
     }
     return identity.key(parts)
+
+
+def check_scores(scores: object) -> None:
+    """Raise unless ``scores`` are functions by name, and no name is that of a rule which needs none."""
+    if not isinstance(scores, Mapping):
+        raise TypeError(f'scores must be a mapping such as {{"entropy": entropy_score}}, got {type(scores).__name__}')
+    for name, score in scores.items():
+        if not isinstance(name, str) or not callable(score):
+            raise TypeError(f"scores[{name!r}] must be a function of an evaluation under a string, got {score!r}")
+    check_names(scores)
 
 
 def _data(scenario: Scenario) -> dict[str, Any]:

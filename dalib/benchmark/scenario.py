@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dalib import _checks
 from dalib.benchmark.kinds import kind
 from dalib.benchmark.task import Task, hidden_rows
 from dalib.data import Domain, DomainSet, Inputs, TensorInputs
@@ -165,7 +166,8 @@ class Scenario:
             The split: a function of the source's labels, the number of target rows and the arguments alone.
 
         Raises:
-            ValueError: If a share is not in ``[0, 1)``, or ``target_test`` leaves no row on one side.
+            ValueError: If a share is not in ``[0, 1)``, or ``target_test`` leaves no row on one side, or where there are
+                unknown classes, no known or no unknown row to measure accuracy on.
         """
         check_share(holdout, "holdout")
         check_share(target_test, "target_test")
@@ -175,6 +177,12 @@ class Scenario:
         test = round(target_test * len(target))
         if target_test and not 0 < test < len(target):
             raise ValueError(f"target_test must leave rows on both sides, got {target_test:g} of {len(target)} rows")
+        unknown = int((self.target.labels[target[:test]] >= len(self.source.classes)).sum())
+        if target_test and self.unknown and not 0 < unknown < test:
+            raise ValueError(
+                f"target_test must leave known and unknown rows to measure on, got {unknown} unknown ones of {test} with "
+                f"seed {seed}; take a larger share"
+            )
         return Split(seed, float(holdout), source, held_out, target[test:], target[:test])
 
     def task(self, split: Split) -> Task:
@@ -253,9 +261,8 @@ def scenarios(domain_set: DomainSet, pairs: Iterable[tuple[str, str]] | None = N
 
 def check_share(share: object, name: str) -> None:
     """Raise unless ``share`` is a number in ``[0, 1)``."""
-    if isinstance(share, bool) or not isinstance(share, int | float):
-        raise TypeError(f"{name} must be a number, got {type(share).__name__}")
-    if not 0 <= share < 1:
+    _checks.number(share, name)
+    if not 0 <= share < 1:  # type: ignore[operator]
         raise ValueError(f"{name} must be in [0, 1), got {share:g}")
 
 

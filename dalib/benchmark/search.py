@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dalib import _checks
-from dalib.benchmark.engine import benchmark
+from dalib.benchmark.engine import RunsFailedError, benchmark
 from dalib.benchmark.record import Run
 from dalib.benchmark.scenario import Scenario
 from dalib.benchmark.scores import SCORES, Score
@@ -25,8 +27,9 @@ class Trial:
 
     Args:
         options: The setting.
-        score: Mean over the runs of the validator's value at the checkpoint that it picks; ``None`` if a run has none.
-        runs: The records.
+        score: Mean over the runs of the validator's value at the checkpoint that it picks; ``None`` if a run has none, or
+            its loss became NaN or infinite.
+        runs: The records; without those of runs whose loss did.
     """
 
     options: dict[str, Any]
@@ -64,14 +67,14 @@ class Search:
         Raises:
             ValueError: If no run is of that scenario.
         """
-        trials = []
-        for trial in self.trials:
-            runs = tuple(run for run in trial.runs if run.scenario == scenario)
-            if not runs:
-                known = ", ".join(sorted({run.scenario for run in trial.runs}))
-                raise ValueError(f"scenario must be one of {known}, got {scenario!r}")
-            trials.append(Trial(trial.options, _mean_score(runs, self.by), runs))
-        return Search(self.by, tuple(trials))
+        chosen = [tuple(run for run in trial.runs if run.scenario == scenario) for trial in self.trials]
+        complete = max(map(len, chosen), default=0)  # the loss of the runs that a trial lacks was not finite
+        if not complete:
+            known = ", ".join(sorted({run.scenario for trial in self.trials for run in trial.runs}))
+            raise ValueError(f"scenario must be one of {known}, got {scenario!r}")
+        scores = [_mean_score(runs, self.by) if len(runs) == complete else None for runs in chosen]
+        trials = zip(self.trials, scores, chosen, strict=True)
+        return Search(self.by, tuple(Trial(trial.options, score, runs) for trial, score, runs in trials))
 
 
 def grid_search(
@@ -85,6 +88,7 @@ def grid_search(
 ) -> Search:
     """Try every setting of a grid.
 
+    A setting whose loss becomes NaN or infinite has no score, which is warned of, and the others are tried all the same.
     Target accuracies stand in the records for reports; nothing here reads them. Report the accuracy of the best trial as
     that of the method *with its search*, and the number of trials with it.
 
@@ -101,6 +105,7 @@ def grid_search(
         The trials, in the order of the grid.
 
     Raises:
+        TypeError: If ``build`` does not return what :func:`trained` makes.
         ValueError: If ``by`` is no validator (``"oracle"`` is refused), or the grid is empty.
 
     Example:
@@ -119,6 +124,8 @@ def grid_search(
 
     _check_rule(by, scores)
     settings_to_try = list(ParameterGrid(grid))
+    if not settings_to_try:
+        raise ValueError("grid must hold at least one setting, got none")
     pairs = list(scenarios)
     trials = [_tried(build, options, pairs, by, {**settings, "scores": scores}) for options in settings_to_try]
     return Search(by, tuple(trials))
@@ -197,9 +204,20 @@ def _tried(
     build: Build, options: Mapping[str, Any], scenarios: list[Scenario], by: str, settings: Mapping[str, Any]
 ) -> Trial:
     method = build(**options)
-    name = ",".join([method.recipe.__name__, *(f"{option}={value}" for option, value in options.items())])
-    runs = tuple(benchmark({name: method}, scenarios, **settings))
+    if not isinstance(method, Trained):
+        raise TypeError(f"build must return what trained(recipe, ...) makes, got {type(method).__name__}")
+    name = ",".join([_name(method.recipe), *(f"{option}={value}" for option, value in options.items())])
+    try:
+        runs = tuple(benchmark({name: method}, scenarios, **settings))
+    except RunsFailedError as error:  # a setting whose loss diverges is no choice, and the others are still to be tried
+        warnings.warn(f"a setting has no score: {error}", stacklevel=3)
+        return Trial(dict(options), None, tuple(error.finished))
     return Trial(dict(options), _mean_score(runs, by), runs)
+
+
+def _name(recipe: Any) -> str:
+    inner = recipe.func if isinstance(recipe, functools.partial) else recipe
+    return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 def _mean_score(runs: Sequence[Run], by: str) -> float | None:

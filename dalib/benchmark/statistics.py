@@ -86,7 +86,8 @@ def signed_rank_p(differences: Sequence[float]) -> float:
     a random half: every sign is a fair coin. The distribution is computed, not approximated.
 
     Args:
-        differences: Paired differences, shape ``(n,)``.
+        differences: Paired differences, shape ``(n,)``, in percentage points: sizes that agree to 1e-9 are tied, and
+            what is smaller is zero.
 
     Returns:
         In ``(0, 1]``; 1 if no difference is left.

@@ -77,11 +77,21 @@ def _laid_out(group: Group, names: tuple[str, ...], layout: Callable[[list[list[
 
 def _markdown(rows: list[list[str]]) -> str:
     header = [f"**{name}**" if name == ORACLE else name for name in rows[0]]  # the column that is no result
-    lines = [f"| {' | '.join(row)} |" for row in [header, *rows[1:]]]
+    lines = [f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in [header, *rows[1:]]]
     return "\n".join([lines[0], "|" + " --- |" + " ---: |" * (len(rows[0]) - 1), *lines[1:]])
 
 
+def _escaped(cell: str) -> str:
+    """A cell that neither ends itself nor is a tag."""
+    return _line(cell).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _line(cell: str) -> str:
+    return " ".join(cell.split())
+
+
 def _text(rows: list[list[str]]) -> str:
+    rows = [[_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     cells = [[cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     lines = ["  ".join([row[0].ljust(widths[0]), *cell[1:]]) for row, cell in zip(rows, cells, strict=True)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dalib.benchmark.engine import Progress
-from dalib.benchmark.record import Run
+from dalib.benchmark.record import Run, safe_name
 
 
 class TensorBoard:
@@ -41,8 +41,8 @@ class TensorBoard:
         written = []
         for run in runs:
             mode = f"-{run.mode}" if run.mode in ("joint", "separate") else ""
-            name = f"{run.scenario}-{run.seed}-{run.key[:8]}"
-            place = self.folder / (run.dataset or "benchmark") / f"{run.method}{mode}" / name
+            parts = (run.dataset or "benchmark", f"{run.method}{mode}", f"{run.scenario}-{run.seed}-{run.key[:8]}")
+            place = self.folder.joinpath(*map(safe_name, parts))
             if any(place.glob("events.*")):
                 continue
             with self._writer(str(place)) as writer:

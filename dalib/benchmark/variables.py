@@ -8,6 +8,7 @@ import functools
 import logging
 import sys
 import sysconfig
+import threading
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,9 @@ _LIBRARY = Path(__file__).resolve().parents[1]
 _INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 _PACKAGES = {"site-packages", "dist-packages"}
 _MACHINERY = frozenset(vars(torch.nn.Module()))
-_NO_VALUES = (types.ModuleType, logging.Logger, logging.Handler, logging.LoggerAdapter)
+NO_VALUES = (types.ModuleType, logging.Logger, logging.Handler, logging.LoggerAdapter, threading.Thread)
+"""Kinds of objects that hold no setting, and through which a walk would reach the whole process."""
+
 _SETTINGS = frozenset(
     [
         "abc",
@@ -94,7 +97,7 @@ def globals_read(function: types.FunctionType) -> dict[str, Any]:
     uses = set(_names(function.__code__))
     names = sorted({name for name, _ in uses} - {name for name, changed in uses if changed})
     found = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    return {name: value for name, value in found.items() if not isinstance(value, _NO_VALUES) and _told(value)}
+    return {name: value for name, value in found.items() if not isinstance(value, NO_VALUES) and _told(value)}
 
 
 def _names(code: types.CodeType) -> Iterator[tuple[str, bool]]:

@@ -19,11 +19,19 @@ _LEAST = -1e200
 def outputs(evaluation: Evaluation, name: str) -> Outputs:
     """The part ``name`` of an evaluation, outside the graph.
 
-    It must have rows and be finite: a score of NaN would pass unseen.
+    It must have rows and columns and be finite, since a score of NaN would pass unseen, and labels must be classes: a
+    column of them would be compared with every prediction.
     """
     part: Outputs = getattr(_checked(evaluation), name).detach()
     if part.logits.shape[0] == 0:
         raise ValueError(f"{name} of the evaluation must have at least one row, got none")
+    if part.logits.shape[1] == 0 or part.features.shape[1] == 0:
+        raise ValueError(
+            f"{name} of the evaluation must have at least one feature and one class, got {part.features.shape[1]} and "
+            f"{part.logits.shape[1]}"
+        )
+    if part.labels is not None:
+        _checks.labels(part.labels, part.logits.shape[1], part.logits, f"labels of the {name} rows")
     _checks.finite(part.features, f"features of the {name} rows")
     _checks.finite(part.logits, f"logits of the {name} rows")
     return part
@@ -58,12 +66,12 @@ def judged_losses(evaluation: Evaluation) -> Tensor:
     """Cross entropy of the rows that judge, shape ``(n,)``, float64."""
     part = judged(evaluation)
     assert part.labels is not None  # Evaluation checked it
-    _checks.labels(part.labels, part.logits.shape[1], part.logits, "labels of the source rows")
     return -log_probs(part.logits).gather(1, part.labels.long()[:, None]).squeeze(1)
 
 
 def directions(rows: Tensor) -> Tensor:
-    """Rows of length one; zero rows stay zero, and the squares of very large and small rows cannot leave the range."""
+    """Rows of length one, at least in float32; zero rows stay zero, no square of a large or small row leaves the range."""
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
     scaled = rows / rows.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
     return torch.nn.functional.normalize(scaled, dim=1)
 

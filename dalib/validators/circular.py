@@ -33,7 +33,7 @@ def circular_score(evaluation: Evaluation, *, classifier: Any = None) -> float:
 
     Raises:
         TypeError: If ``evaluation`` is no evaluation.
-        ValueError: If a domain has no rows, or not finite ones.
+        ValueError: If a domain has no rows, or not finite ones, or labels beyond the classes.
 
     References:
         .. [1] Bruzzone, Marconcini. Domain Adaptation Problems: A DASVM Classification Technique and a Circular

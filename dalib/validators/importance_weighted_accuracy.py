@@ -33,7 +33,8 @@ def iwcv_score(evaluation: Evaluation, *, ratio: Any = None) -> float:
 
     Raises:
         TypeError: If ``evaluation`` is no evaluation, or ``ratio`` no such estimator.
-        ValueError: If a domain has no rows, or not finite ones, or ``ratio`` predicts negative or infinite weights.
+        ValueError: If a domain has no rows, or not finite ones, or labels beyond the classes, or ``ratio`` predicts
+            negative or infinite weights.
 
     References:
         .. [1] Sugiyama, Krauledat, Mueller. Covariate Shift Adaptation by Importance Weighted Cross Validation.

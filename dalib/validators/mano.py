@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from dalib import _checks
 from dalib.evaluation import Evaluation
 from dalib.validators import _rows
 
@@ -30,8 +33,8 @@ def mano_score(evaluation: Evaluation, *, power: float = 4.0, threshold: float =
         A number in ``[1 / K, K ** (-1 / p)]``; larger is better.
 
     Raises:
-        TypeError: If ``evaluation`` is no evaluation.
-        ValueError: If there are no target rows or not finite ones, or ``power`` is below 1.
+        TypeError: If ``evaluation`` is no evaluation, or an option no number.
+        ValueError: If there are no target rows or not finite ones, ``power`` is below 1 or infinite, or ``threshold`` NaN.
 
     References:
         .. [1] Xie et al. MaNo: Exploiting Matrix Norm for Unsupervised Accuracy Estimation Under Distribution Shifts.
@@ -49,8 +52,12 @@ def mano_score(evaluation: Evaluation, *, power: float = 4.0, threshold: float =
         The authors' code subtracts the smallest entry of a row from :math:`1 + z + z^2/2`, which is positive without,
         and averages over batches in training mode. skada's pipelines always take the softmax.
     """
-    if not power >= 1:
-        raise ValueError(f"power must be at least 1, got {power:g}")
+    _checks.number(power, "power")
+    _checks.number(threshold, "threshold")
+    if not 1 <= power < math.inf:
+        raise ValueError(f"power must be finite and at least 1, got {power:g}")
+    if math.isnan(threshold):
+        raise ValueError("threshold must be a number, got nan")
     logits = _rows.outputs(evaluation, "target").logits.double()
     log_probs = _rows.log_probs(logits)
     if float(-log_probs.mean()) > threshold:

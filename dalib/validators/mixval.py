@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from dalib import _checks
 from dalib.evaluation import Evaluation
 from dalib.validators import _rows
 
@@ -39,7 +40,8 @@ def mixval_score(
 
     Raises:
         TypeError: If ``evaluation`` is no evaluation, or its inputs are not floating-point numbers.
-        ValueError: If the evaluation lacks ``predict`` or ``target_inputs``, or an option is out of range.
+        ValueError: If the evaluation lacks ``predict`` or ``target_inputs``, these are not as many rows as the target's, or
+            an option is out of range.
 
     References:
         .. [1] Hu et al. Mixed Samples as Probes for Unsupervised Model Selection in Domain Adaptation. NeurIPS 2023.
@@ -62,6 +64,7 @@ def mixval_score(
         The paper draws the pairs at random and adds the ranks of both kinds over all candidates, which a score of one
         checkpoint cannot know. skada leaves out a kind without pairs, which gives a collapsed model 1.
     """
+    _checks.number(share, "share")
     if not 0.5 < share < 1:
         raise ValueError(f"share must lie between 0.5 and 1, got {share:g}")
     if pairs not in ("both", "within", "between"):
@@ -70,6 +73,10 @@ def mixval_score(
     for name in ("predict", "target_inputs"):
         if getattr(evaluation, name) is None:
             raise ValueError(f"evaluation must have {name}, got None; mixtures need new forward passes")
+    if len(evaluation.target_inputs) != target.logits.shape[0]:
+        raise ValueError(
+            f"target_inputs must be the {target.logits.shape[0]} rows of target, got {len(evaluation.target_inputs)}"
+        )
     rows = _rows.evenly(torch.arange(target.logits.shape[0]), _ROWS)
     predicted = target.logits.argmax(dim=1)[rows]
     kinds = [kind for kind in ("within", "between") if pairs in ("both", kind)]

@@ -29,7 +29,7 @@ def nearest_source_score(evaluation: Evaluation) -> float:
 
     Raises:
         TypeError: If ``evaluation`` is no evaluation.
-        ValueError: If a domain has no rows, or not finite ones.
+        ValueError: If a domain has no rows, or not finite ones, or labels beyond the classes.
 
     Example:
         >>> import torch

@@ -1,7 +1,10 @@
 """Different configurations have different keys, the same one has the same key in every process."""
 
+import functools
 import json
+import math
 import os
+import random
 import re
 import subprocess
 import sys
@@ -10,8 +13,9 @@ from collections import deque
 import numpy as np
 import pytest
 import torch
+from sklearn.tree import DecisionTreeClassifier
 
-from dalib.benchmark import Protocol, code, identity, run, trained
+from dalib.benchmark import Backbone, Protocol, code, identity, run, trained
 from dalib.benchmark.run import run_key
 from dalib.methods import dan
 
@@ -99,6 +103,18 @@ PAIRS = {
     "pattern": lambda weight: re.compile(str(weight)),
     "deque": lambda weight: deque([weight]),
     "array of objects": lambda weight: np.array([weight, "a"], dtype=object),
+    "complex number of numpy": lambda weight: np.complex64(weight),
+    "long double": np.longdouble,
+    "key of another type": lambda weight: {1: weight, "1": 0.0},
+    "tensor of bfloat16": lambda weight: torch.tensor([weight], dtype=torch.bfloat16),
+    "sparse tensor": lambda weight: torch.tensor([weight]).to_sparse(),
+    "conjugate": lambda weight: torch.tensor([weight * 1j]).conj(),
+    "generator of numpy": lambda weight: np.random.default_rng(int(weight)),
+    "old generator of numpy": lambda weight: np.random.RandomState(int(weight)),
+    "generator of torch": lambda weight: torch.Generator().manual_seed(int(weight)),
+    "generator of Python": lambda weight: random.Random(int(weight)),
+    "fitted tree": lambda weight: DecisionTreeClassifier().fit([[0.0], [weight]], [0, 1]),
+    "backbone": lambda weight: Backbone("mine", functools.partial(Module, weight)),
     "dropout of attention": lambda weight: torch.nn.MultiheadAttention(2, 1, dropout=weight / 4),
 }
 
@@ -144,6 +160,48 @@ def test_globals_that_a_function_fills_are_no_part_of_it():
     filling(1, 2)
     assert (LOG, CACHE, COUNT) == ([2], {2: 1}, 1)
     assert identity.describe(filling) == before
+
+
+def test_the_walk_stops_at_what_would_lead_through_the_process():
+    import logging
+    import threading
+
+    import numpy
+
+    def mine(task, seed, values=torch):
+        return numpy.pi, values
+
+    held = constant(1.0)
+    held.log, held.thread, held.shared = (
+        logging.getLogger("mine"),
+        threading.current_thread(),
+        np.random.get_state.__self__,
+    )
+    text = json.dumps(identity.describe([mine, held]))
+    assert '{"module": "numpy"}' in text
+    assert len(text) < 1000
+    before = identity.describe(held)
+    held.shared.random_sample()  # where the process's own generator stands is no setting
+    assert identity.describe(held) == before
+
+
+def test_a_frame_of_pandas_is_not_asked_for_its_statistics():
+    pandas = pytest.importorskip("pandas", reason="pandas is optional")
+    assert identity.describe(pandas.DataFrame({"a": [1, 2]}))["class"].endswith("DataFrame")
+
+
+def test_zero_and_zero_with_a_point_are_one_protocol():
+    written, meant = Protocol(weight_decay=0, rate=np.float32(1)), Protocol(weight_decay=0.0, rate=1.0)
+    assert json.dumps(identity.describe(written)) == json.dumps(identity.describe(meant))
+
+
+def test_an_infinite_option_is_recorded(scenario, tmp_path):
+    def mine(features, classes, steps, *, limit):
+        return dan(features, classes, steps)
+
+    made = run(trained(mine, Protocol(steps=2), limit=math.inf), "mine", scenario, np.int64(0), out=tmp_path)
+    assert made.config["options"]["limit"]["value"] == "inf"
+    assert len(list(tmp_path.glob("*.json"))) == 1
 
 
 def test_values_that_hold_themselves_have_a_description():

@@ -174,6 +174,12 @@ def test_features_are_kept_for_the_first_seed_alone(scenario, tmp_path):
         ({"seeds": [1, 1]}, ValueError, "seeds must be different numbers"),
         ({"seeds": [-1]}, ValueError, "seeds must be at least 0, got -1"),
         ({"jobs": 0}, ValueError, "jobs must be at least 1, got 0"),
+        ({"seeds": 1.5}, TypeError, "seeds must be an integer or a sequence of integers, got float"),
+        ({"methods": {3: guessing}}, TypeError, "methods must have names that are strings, got 3"),
+        ({"scenarios": 3}, TypeError, "scenarios must be a sequence of Scenario, got int"),
+        ({"scores": [guessing]}, TypeError, "scores must be a mapping such as .*, got list"),
+        ({"scores": {"a": 3}}, TypeError, r"scores\['a'\] must be a function of an evaluation under a string, got 3"),
+        ({"holdout": "a"}, TypeError, "holdout must be a number, got str"),
     ],
 )
 def test_wrong_arguments(scenario, arguments, error, message):

@@ -386,3 +386,13 @@ def test_pictures_are_given_the_verdicts(domain_set, universal, tmp_path):
         assert (stored["predictions"] == stored["labels"]).mean() == pytest.approx(done.checkpoints[-1]["accuracy"])
     assert stored["classes"][-1] == "unknown"
     assert (stored["predictions"] == 3).any()
+
+
+def test_test_rows_without_a_known_or_an_unknown_one_are_refused_before_anything_runs(universal, tmp_path):
+    """The harmonic mean would be NaN, which no record can hold."""
+    methods = {"uan": trained(uan, Protocol(steps=2))}
+    with pytest.raises(
+        ValueError, match=r"target_test must leave known and unknown rows to measure on, got [01] unknown"
+    ):
+        benchmark(methods, [universal], seeds=1, out=tmp_path, target_test=1 / len(universal.target))
+    assert not list(tmp_path.iterdir())

@@ -305,6 +305,8 @@ def wrong(yielded):
     ("yielded", "error", "message"),
     [
         (lambda task: [], ValueError, "a method must yield at least one checkpoint, got none"),
+        (lambda task: [Checkpoint(1.5, None)], TypeError, "step must be an integer, got float"),
+        (lambda task: [Checkpoint(-1, None)], ValueError, "step must be at least 0, got -1"),
         (lambda task: [3], TypeError, r"a method must yield dalib\.benchmark\.Checkpoint, got int"),
         (lambda task: [Checkpoint(1, lambda inputs: 3)], TypeError, r"must return dalib\.outputs\.Outputs, got int"),
         (
@@ -317,6 +319,15 @@ def wrong(yielded):
 def test_what_a_method_must_yield(scenario, yielded, error, message):
     with pytest.raises(error, match=message):
         run(wrong(yielded), "wrong", scenario, 0)
+
+
+def test_a_step_of_numpy_is_recorded(scenario, tmp_path):
+    def shallow(task, seed):
+        yield Checkpoint(np.int64(7), lambda inputs: Outputs(torch.zeros(len(inputs), 1), torch.zeros(len(inputs), 4)))
+
+    run(shallow, "shallow", scenario, 0, out=tmp_path)
+    (path,) = tmp_path.glob("*.json")
+    assert Run.load(path).checkpoints[0]["step"] == 7
 
 
 def test_class_accuracy_weighs_classes_and_not_rows():

@@ -1,5 +1,6 @@
 """A search maximises a validator and cannot be asked to look at target accuracy."""
 
+import functools
 import logging
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from dalib.benchmark import Protocol, Search, Trial, grid_search, optuna_search, scenarios, trained
 from dalib.data import arrays
-from dalib.methods import dan
+from dalib.methods import dan, source_only
+from tests.benchmark.records import made_record
 
 PROTOCOL = Protocol(steps=6, checkpoints=2, batch_size=8, bottleneck=4)
 
@@ -55,6 +57,40 @@ def test_a_setting_without_a_score_is_never_best():
     assert found.best.options == {"a": 2}
     with pytest.raises(ValueError, match="trials must have a score by entropy, got none in 1 trials"):
         _ = Search("entropy", (Trial({"a": 1}, None, ()),)).best
+
+
+def test_a_setting_that_diverges_has_no_score_and_the_others_are_tried(pairs):
+    def build(rate):
+        return trained(source_only, Protocol(steps=10, checkpoints=1, batch_size=8, bottleneck=4, rate=rate))
+
+    with pytest.warns(UserWarning, match="a setting has no score: 2 of 2 runs failed"):
+        found = grid_search(build, {"rate": [1e30, 0.01]}, pairs, by="entropy", seeds=1)
+    assert [trial.score is None for trial in found.trials] == [True, False]
+    assert found.best.options == {"rate": 0.01}
+    assert found.restricted("A-B").best.options == {"rate": 0.01}
+
+
+def test_runs_that_a_trial_lacks_leave_it_without_a_score():
+    runs = [made_record(pair=pair, seed=seed) for pair in ("A-W", "W-A") for seed in (0, 1)]
+    whole, broken = Trial({"a": 1}, 0.9, tuple(runs)), Trial({"a": 2}, None, tuple(runs[:3]))
+    search = Search("confidence", (whole, broken))
+    assert [trial.score for trial in search.restricted("A-W").trials] == [0.9, 0.9]
+    assert [trial.score for trial in search.restricted("W-A").trials] == [0.9, None]
+
+
+def test_a_recipe_with_some_options_set_is_searched_under_its_name(pairs):
+    def build(**options):
+        return trained(functools.partial(dan, weight=2.0), PROTOCOL, **options)
+
+    found = grid_search(build, {"bandwidths": [None]}, pairs[:1], by="entropy", seeds=1)
+    assert found.best.runs[0].method == "dan,bandwidths=None"
+
+
+def test_what_is_built_must_be_trained_and_the_grid_must_hold_a_setting(pairs):
+    with pytest.raises(TypeError, match=r"build must return what trained\(recipe, ...\) makes, got function"):
+        grid_search(lambda **options: build, {"weight": [1.0]}, pairs, by="entropy")
+    with pytest.raises(ValueError, match="grid must hold at least one setting, got none"):
+        grid_search(build, [], pairs, by="entropy")
 
 
 def test_the_oracle_is_refused_before_anything_runs(pairs):

@@ -93,6 +93,14 @@ def test_columns_of_text_tables_are_aligned():
     assert len({len(line) for line in lines[:4]}) == 1
 
 
+def test_names_cannot_break_a_table():
+    names = ("a|b", "two\nlines", "<b>bold</b>")
+    runs = [record(name) for name in names]
+    lines = table(runs, style="markdown", parts=["accuracy"]).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in lines[2:5]] == ["| &lt;b>bold&lt;/b>", "| a\\|b", "| two lines"]
+    assert "two lines    " in table(runs)
+
+
 def test_both_forward_modes_are_shown_apart():
     runs = [record(mode="joint", accuracies=(0.5,)), record(mode="separate", accuracies=(0.8,))]
     runs += [record("source_only", mode="source", accuracies=(0.4,))]

@@ -203,6 +203,9 @@ def test_scores_that_are_no_numbers_rank_below_every_number():
         assert rejected != weighted_spearman([0.1, 0.1, 0.5], accuracies)
     assert weighted_spearman([None, 0.1, 0.1], [10, 20, 20]) == 1  # all that says something is the rejection
     assert weighted_spearman([None, None], [10, 20]) is None
+    assert weighted_spearman([math.nan, 0.1], [10, 20]) == 1
+    with pytest.raises(ValueError, match="accuracies must be numbers, got NaN in 1 entries"):
+        weighted_spearman([0.2, 0.1], [math.nan, 20])
     with pytest.raises(ValueError, match="scores and accuracies must be of one length, got 1 and 2"):
         weighted_spearman([1.0], [1.0, 2.0])
 

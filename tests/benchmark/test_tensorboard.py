@@ -61,6 +61,13 @@ def test_every_number_of_every_checkpoint_is_written_once(tmp_path, written):
     assert len(written) == count
 
 
+def test_no_name_leads_out_of_the_folder(tmp_path, written):
+    log = TensorBoard(tmp_path / "logs")
+    for name in ("../up", "/tmp/there", "dan,weight=1/2"):
+        (place,) = log.write([made_record(name)])
+        assert place.parent.parent == tmp_path / "logs" / "office"
+
+
 def test_without_tensorboard_nothing_starts(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match="--tensorboard needs tensorboard; pip install"):

@@ -6,6 +6,7 @@ import math
 import pickle
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -154,7 +155,7 @@ def test_the_guard_rejects_before_scoring():
     assert guard(evaluation(certain([0, 0, 1, 2], 3))) == 3.0  # exactly the share
     assert guard(evaluation(certain([0, 0, 0, 2], 3))) == -math.inf
     assert len(calls) == 1
-    assert guarded(score, max_share=0.8)(evaluation(certain([0, 0, 0, 2], 3))) == 3.0
+    assert guarded(score, max_share=np.float32(0.8))(evaluation(certain([0, 0, 0, 2], 3))) == 3.0
 
 
 def test_a_guarded_score_can_be_pickled_and_guarded_again():
@@ -187,3 +188,51 @@ def test_rows_beyond_the_limit_are_read_evenly():
     for name, value in (("silhouette_score", 1.0), ("class_ami_score", 1.0), ("nearest_source_score", 1.0)):
         found = evaluation(half, half.float() + 1e-3, source=(torch.eye(2), torch.eye(2), torch.tensor([0, 1])))
         assert SCORES[name](found) == pytest.approx(value, abs=1e-2)
+
+
+JUDGED = ("source_accuracy_score", "iwcv_score", "dev_score", "devn_score", "circular_score", "nearest_source_score")
+
+
+@pytest.mark.parametrize("score", JUDGED)
+def test_labels_that_are_no_classes_of_the_rows_are_refused(score):
+    """A column of labels would be compared with every prediction, and one beyond the classes is wrong by itself."""
+    found = blobs(rows=30)
+    for change, error, message in (
+        (lambda labels: labels[:, None], ValueError, r"labels of the .* rows must have shape \(30,\), one label a row"),
+        (lambda labels: labels + 3, ValueError, r"labels of the .* rows must lie in 0\.\.2, got values in 3\.\.5"),
+        (
+            lambda labels: labels.double(),
+            TypeError,
+            "labels of the .* rows must have an integer dtype, got torch.float64",
+        ),
+    ):
+        source, held_out = (
+            dataclasses.replace(part, labels=change(part.labels)) for part in (found.source, found.source_held_out)
+        )
+        with pytest.raises(error, match=message):
+            SCORES[score](Evaluation(source=source, target=found.target, source_held_out=held_out))
+
+
+@every_score
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_outputs_of_half_precision_score_as_the_same_numbers_do_in_float64(score, dtype):
+    def cast(part, to):
+        return dataclasses.replace(part, features=part.features.to(dtype).to(to), logits=part.logits.to(dtype).to(to))
+
+    generator = torch.Generator().manual_seed(1)
+    rows, logits = (torch.randn(300, width, generator=generator) for width in (64, 5))
+    parts = (rows, logits, torch.arange(300) % 5)
+    found = evaluation(logits.flip(0), rows.flip(1), source=parts, held_out=parts)
+    half, same = (
+        Evaluation(*(cast(part, to) for part in (found.source, found.target, found.source_held_out)))
+        for to in (dtype, torch.float64)
+    )
+    assert score(half) == pytest.approx(score(same), abs=1e-5)
+
+
+@every_score
+def test_outputs_without_features_or_classes_are_refused(score):
+    rows, none, labels = torch.zeros(4, 2), torch.zeros(4, 0), torch.zeros(4, dtype=int)
+    for features, logits in ((rows, none), (none, rows)):
+        with pytest.raises(ValueError, match="must have at least one feature and one class, got"):
+            score(evaluation(logits, features, source=(features, logits, labels)))

@@ -1,5 +1,7 @@
 """Scores that train or predict anew: circular validation and MixVal."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -137,6 +139,11 @@ def test_mixval_says_what_it_lacks():
         mixval_score(found, share=0.5)
     with pytest.raises(ValueError, match="pairs must be 'both', 'within' or 'between', got 'all'"):
         mixval_score(found, pairs="all")
+    with pytest.raises(TypeError, match="share must be a number, got str"):
+        mixval_score(found, share="0.6")
+    other = dataclasses.replace(found, target_inputs=TensorInputs(torch.zeros(3, 1)))
+    with pytest.raises(ValueError, match="target_inputs must be the 2 rows of target, got 3"):
+        mixval_score(other)
 
 
 def test_mixval_refuses_inputs_that_are_no_numbers():

@@ -185,5 +185,11 @@ def test_wrong_options_are_named():
     for score in (snd_score, mcc_score):
         with pytest.raises(ValueError, match="temperature must be positive and finite, got 0"):
             score(found, temperature=0.0)
-    with pytest.raises(ValueError, match=r"power must be at least 1, got 0\.5"):
+    with pytest.raises(ValueError, match=r"power must be finite and at least 1, got 0\.5"):
         mano_score(found, power=0.5)
+    with pytest.raises(ValueError, match="power must be finite and at least 1, got inf"):
+        mano_score(found, power=math.inf)  # the root of order infinity of anything is 1
+    with pytest.raises(TypeError, match="power must be a number, got str"):
+        mano_score(found, power="4")
+    with pytest.raises(ValueError, match="threshold must be a number, got nan"):
+        mano_score(found, threshold=math.nan)
