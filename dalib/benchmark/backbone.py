@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -13,13 +14,12 @@ import torch
 from torch import nn
 
 from dalib.benchmark import identity
+from dalib.benchmark.code import instructions
 from dalib.benchmark.randomness import kept_randomness, seed_everything
-from dalib.benchmark.variables import module_attributes
+from dalib.benchmark.variables import is_own, module_attributes
 
 if TYPE_CHECKING:
     from dalib.data.transforms import ImageTransform
-
-_hashes: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -46,26 +46,30 @@ class Backbone:
     note: str = ""
 
     def weights_hash(self) -> str:
-        """SHA-256 of the initial weights and of what the module holds beside them.
+        """SHA-256 of the initial weights, built under a fixed seed: pretrained ones are those of the run.
 
-        It is built under a fixed seed: pretrained weights are those of the run.
+        Of the user's own classes what they hold beside the weights and what they do counts, too.
         """
-        key = json.dumps([self.name, self.source, identity.describe(self.build)], sort_keys=True)
-        if key not in _hashes:
-            with kept_randomness():
-                seed_everything(0)
-                module = self.build()
-            if not isinstance(module, nn.Module):
-                raise TypeError(f"backbone {self.name} must build a torch.nn.Module, got {type(module).__name__}")
-            digest = hashlib.sha256(repr(module).encode())
-            if beside := identity.describe(module_attributes(module)):
-                digest.update(json.dumps(beside, sort_keys=True).encode())
-            for name, entry in module.state_dict().items():
-                digest.update(
-                    name.encode() + entry.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-                )
-            _hashes[key] = digest.hexdigest()
-        return _hashes[key]
+        return self._weights_hash
+
+    @functools.cached_property
+    def _weights_hash(self) -> str:
+        with kept_randomness():
+            seed_everything(0)
+            module = self.build()
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"backbone {self.name} must build a torch.nn.Module, got {type(module).__name__}")
+        digest = hashlib.sha256(repr(module).encode())
+        for name, entry in module.state_dict().items():
+            digest.update(
+                name.encode() + entry.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            )
+        own = {name: type(part) for name, part in module.named_modules() if is_own(type(part))}
+        if own:
+            held = {name: entry for name, entry in module_attributes(module).items() if name in own}
+            done = [] if self.source else sorted({instructions(kind) for kind in own.values()})
+            digest.update(json.dumps([identity.describe(held), done], sort_keys=True).encode())
+        return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
         """What records keep of it and run keys depend on."""

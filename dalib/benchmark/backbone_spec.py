@@ -200,11 +200,17 @@ def _file(path: Path, function: str, pretrained: bool) -> Backbone:
         raise _unknown(path.name, function, known)
     declared = hasattr(module, "MEAN") and hasattr(module, "STD")
     mean, std = (module.MEAN, module.STD) if declared else _HALF
+    try:
+        transform = _transform(mean, std, getattr(module, "CROP", 224))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"backbone file {path.name} must declare MEAN and STD as three numbers each, CROP as a whole one: {error}"
+        ) from error
     note = "" if declared else f"{path.name} declares no MEAN and STD: mean = std = 0.5 is assumed (images in [-1, 1])"
     return Backbone(
         _named(f"{path.name}:{function}", pretrained),
         functools.partial(_build_from_file, path.resolve(), function, pretrained),
-        _transform(mean, std, getattr(module, "CROP", 224)),
+        transform,
         source=hashlib.sha256(path.read_bytes()).hexdigest(),
         note=note,
     )

@@ -1,4 +1,4 @@
-"""The command line: ``dalib run``, ``dalib table``, ``dalib report``, ``dalib list``."""
+"""The command line: ``dalib run``, ``dalib table``, ``dalib report``, ``dalib features``, ``dalib list``."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def _features(options: argparse.Namespace) -> None:
     if made.note:
         print(f"note: {made.note}", file=sys.stderr)
     path = extract_features(
-        read_set(options.set, options.root, options.lists),
+        read_set(options.set, options.root, options.lists, option="ROOT"),
         made,
         options.out,
         batch_size=options.batch_size,
@@ -238,7 +238,8 @@ def _run(options: argparse.Namespace) -> None:
     device = chosen_device(options.device)
     log = None if options.tensorboard is None else TensorBoard(options.tensorboard)
     domain_set = read_set(options.set, options.root, options.lists)
-    pairs = published_scenarios(domain_set, options.scenario, named_pairs(domain_set, options.pairs or chosen.pairs))
+    named = chosen.pairs if options.pairs is None else options.pairs
+    pairs = published_scenarios(domain_set, options.scenario, named_pairs(domain_set, named))
     protocol = chosen_protocol(options, chosen, domain_set, device)
     methods = {name: built_method(name, protocol) for name in names}
     scores, columns = chosen_validators(options.validators)
@@ -311,8 +312,10 @@ def _benchmark(
 def _table(options: argparse.Namespace) -> None:
     runs, damaged = load_runs(options.folder)
     _warn(damaged)
-    parts = USUAL_PARTS if options.parts is None else [name.strip() for name in options.parts.split(",")]
+    parts = USUAL_PARTS if options.parts is None else separated(options.parts)
     columns = None if options.validators is None else separated(options.validators)
+    if columns == []:
+        raise ValueError("--validators must name at least one validator, got none")
     print(table(runs, style=options.format, parts=parts, validators=columns))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dalib.benchmark.variables import attributes_of
+from dalib.benchmark.variables import attributes_of, functions_of
 
 _HARNESS = ("dalib.benchmark.run", "dalib.benchmark.trained")
 """Where every run passes through; what these import comes along."""
@@ -82,6 +82,16 @@ def _compiled(compiled: types.CodeType) -> str:
     constants = [_compiled(part) if isinstance(part, types.CodeType) else part for part in compiled.co_consts]
     texts = [f"{sorted(map(repr, part))}" if isinstance(part, frozenset) else repr(part) for part in constants]
     return repr((compiled.co_code, compiled.co_names, texts))
+
+
+def instructions(kind: type) -> str:
+    """What the methods of a class of the user's do, whatever stands around it in its file.
+
+    Example:
+        >>> instructions(dict)
+        ''
+    """
+    return "\n".join(f"{function.__qualname__} {_compiled(function.__code__)}" for function in functions_of(kind))
 
 
 @functools.cache

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from dalib import _checks
 from dalib.benchmark import identity
@@ -61,8 +61,9 @@ def extract_features(
     """Write the pooled outputs of a backbone for every row of every domain to a ``.npz`` file.
 
     The file is read by :func:`dalib.data.feature_file`. Its entry ``about`` holds what the features depend on: backbone,
-    hash of its weights, transform, hash of the data, autocast. Where ``out`` was made of the same, nothing is done; an
-    extraction that was stopped goes on behind the last 256 rows. Augmentation is off.
+    hash of its weights and of what the user's own classes hold and do beside them, transform, hash of the data, autocast.
+    Where ``out`` was made of the same, nothing is done; an extraction that was stopped goes on behind the last 256 rows.
+    Augmentation is off.
 
     Args:
         domain_set: Images, or any domains.
@@ -78,8 +79,8 @@ def extract_features(
         The path of the file.
 
     Raises:
-        ValueError: If ``out`` does not end in ``.npz``, holds features of something else or cannot be read, or a number
-            is out of range.
+        ValueError: If ``out`` does not end in ``.npz``, holds features of something else or cannot be read, a number
+            is out of range, or features are not finite.
         TypeError: If the backbone's output is not one that can be pooled.
 
     Example:
@@ -103,27 +104,29 @@ def extract_features(
         "autocast": None if autocast is None else str(autocast).removeprefix("torch."),
     }
     key = identity.key(about)
+    unfinished = path.with_name(f"{path.name}.parts")
     if path.exists():
         if _made_of(path) != key:
             raise ValueError(f"out must not hold features of something else, got {str(path)!r}; choose another name")
+        shutil.rmtree(unfinished, ignore_errors=True)  # a kill may have come between file and folder
         return path
     with kept_randomness():
         seed_everything(0)  # random weights are those that weights_hash() saw
         network = _Network(backbone.build(), device, autocast)
-    parts = path.with_name(f"{path.name}.parts") / key[:16]
+    parts = unfinished / key[:16]
     shown = _Shown(sum(len(domain) for domain in domain_set.domains.values()), progress)
     content: dict[str, NDArray[Any]] = {}
     for number, (name, domain) in enumerate(domain_set.domains.items()):
         inputs = _prepared(domain.inputs, backbone)
         content[f"{name}_x"] = np.concatenate(
-            list(_features(network, inputs, parts / str(number), batch_size, workers, shown))
+            list(_features(network, inputs, name, parts / str(number), batch_size, workers, shown))
         )
         content[f"{name}_y"] = domain.labels
     content |= {"classes": np.array(domain_set.classes), "about": np.array(json.dumps(about))}
     whole = io.BytesIO()
     np.savez(whole, **content)  # type: ignore[arg-type]
     write_whole(path, whole.getvalue())
-    shutil.rmtree(parts.parent, ignore_errors=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
     return path
 
 
@@ -186,7 +189,7 @@ def _prepared(inputs: Inputs, backbone: Backbone) -> Inputs:
 
 
 def _features(
-    network: _Network, inputs: Inputs, folder: Path, batch_size: int, workers: int, shown: _Shown
+    network: _Network, inputs: Inputs, name: str, folder: Path, batch_size: int, workers: int, shown: _Shown
 ) -> Iterator[NDArray[np.float32]]:
     """The features of a domain in order, part by part; whole parts that are there already are read."""
     parts = {first: folder / f"{first:08}.npy" for first in range(0, len(inputs), _PART)}
@@ -197,12 +200,28 @@ def _features(
     for first, file in parts.items():
         part = there[first]
         if part is None:
-            part = np.concatenate([network(next(loaded)) for _ in batches[first]])
+            part = np.concatenate([network(_rows(next(loaded))) for _ in batches[first]])
+            _check_finite(part, first, name)
             content = io.BytesIO()
             np.save(content, part)
             write_whole(file, content.getvalue())
         shown(len(part), new=there[first] is None)
         yield part
+
+
+def _rows(loaded: torch.Tensor | ValueError) -> torch.Tensor:
+    if isinstance(loaded, ValueError):
+        raise loaded
+    return loaded
+
+
+def _check_finite(part: NDArray[np.float32], first: int, name: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"backbone must give finite features, got NaN or infinity for row {first + bad[0]} of {name}; float16 "
+            "autocast overflows where bfloat16 does not"
+        )
 
 
 def _part(file: Path, rows: int) -> NDArray[np.float32] | None:
@@ -219,8 +238,12 @@ def _batches(first: int, last: int, size: int) -> list[NDArray[np.int64]]:
     return [np.arange(start, min(start + size, last)) for start in range(first, last, size)]
 
 
-class _Batches(Dataset[torch.Tensor]):
-    """Batches as items, so that each is decoded whole by one worker."""
+class _Batches(Dataset[torch.Tensor | ValueError]):
+    """Batches as items, so that each is decoded whole by one worker.
+
+    A picture that cannot be read is handed on as the error: one that a worker raises comes with the worker's traceback as
+    its text.
+    """
 
     def __init__(self, inputs: Inputs, batches: Sequence[NDArray[np.int64]]) -> None:
         self._inputs, self._batches = inputs, batches
@@ -228,5 +251,10 @@ class _Batches(Dataset[torch.Tensor]):
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, number: int) -> torch.Tensor:
-        return self._inputs.load(self._batches[number])
+    def __getitem__(self, number: int) -> torch.Tensor | ValueError:
+        try:
+            return self._inputs.load(self._batches[number])
+        except ValueError as error:
+            if get_worker_info() is None:
+                raise
+            return ValueError(str(error))

@@ -87,7 +87,8 @@ def _features(root: Path | None, lists: Path | None) -> DomainSet:
 def _list(root: Path | None, lists: Path | None) -> DomainSet:
     if lists is None:
         raise ValueError("--lists must be given for the set list: a folder of <domain>_list.txt or <domain>.txt")
-    found = {path.stem.removesuffix("_list"): path for path in sorted(lists.glob("*.txt"))}
+    files = (path for path in sorted(lists.glob("*.txt")) if not path.name.startswith("."))
+    found = {path.stem.removesuffix("_list"): path for path in files}
     if not found:
         raise ValueError(f"--lists must be a folder of <domain>_list.txt or <domain>.txt, got none in {str(lists)!r}")
     from dalib.data import image_list
@@ -178,8 +179,8 @@ def named_set(name: str) -> NamedSet:
     return SETS[name]
 
 
-def read_set(name: str, root: Path | None, lists: Path | None = None) -> DomainSet:
-    """Read a set of the command line.
+def read_set(name: str, root: Path | None, lists: Path | None = None, *, option: str = "--root") -> DomainSet:
+    """Read a set of the command line; ``option`` is what errors call the root.
 
     Raises:
         ValueError: If ``--root`` is missing, leads nowhere, or is given for a set without files; or ``--lists`` is
@@ -187,11 +188,11 @@ def read_set(name: str, root: Path | None, lists: Path | None = None) -> DomainS
     """
     chosen = named_set(name)
     if chosen.needs_root and root is None:
-        raise ValueError(f"--root must be {chosen.needs_root} for the set {name}, got none")
+        raise ValueError(f"{option} must be {chosen.needs_root} for the set {name}, got none")
     if root is not None and not chosen.needs_root:
-        raise ValueError(f"--root must not be given for the set {name}, got {str(root)!r}; its rows are drawn")
+        raise ValueError(f"{option} must not be given for the set {name}, got {str(root)!r}; its rows are drawn")
     if root is not None and not root.exists():
-        raise ValueError(f"--root must be {chosen.needs_root}, got {str(root)!r}, which does not exist")
+        raise ValueError(f"{option} must be {chosen.needs_root}, got {str(root)!r}, which does not exist")
     if lists is not None and name != "list":
         raise ValueError(f"--lists must be given for the set list alone, got {str(lists)!r} for the set {name}")
     return chosen.read(root, lists)

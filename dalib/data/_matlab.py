@@ -110,7 +110,7 @@ def _variable(data: bytes, order: str) -> tuple[str, Callable[[], NDArray[Any]]]
         if any(size < 0 for size in sizes):
             raise ValueError("negative sizes")
         if kind == _CELL:
-            return _texts_of_a_cell([part for _, part in parts], order)
+            return _texts([_variable(part, order)[1]() for _, part in parts])
         stored, values = next(parts, (0, b""))
         if kind == _CHARACTERS:
             return _rows_of_text(stored, values, sizes, order)
@@ -122,11 +122,11 @@ def _variable(data: bytes, order: str) -> tuple[str, Callable[[], NDArray[Any]]]
     return name, read
 
 
-def _texts_of_a_cell(parts: list[bytes], order: str) -> NDArray[Any]:
-    texts = [_variable(part, order)[1]() for part in parts]
-    if not all(text.dtype.kind == "U" and text.size == 1 for text in texts):
+def _texts(cell: list[NDArray[Any]]) -> NDArray[Any]:
+    """The texts in a cell."""
+    if not all(text.dtype.kind == "U" and text.size == 1 for text in cell):
         raise ValueError("a MATLAB cell array of other things than texts")
-    return np.array([str(text[0]) for text in texts])
+    return np.array([str(text[0]) for text in cell])
 
 
 def _rows_of_text(stored: int, values: bytes, sizes: list[int], order: str) -> NDArray[Any]:
@@ -148,10 +148,15 @@ def _version_73(path: Path, wanted: Callable[[str], bool]) -> dict[str, NDArray[
 
 
 def _hdf5_matrix(dataset: Any) -> NDArray[Any]:
-    """A matrix of version 7.3, which is stored transposed; text is stored as numbers."""
+    """A matrix of version 7.3, which is stored transposed; text is stored as numbers, a cell as references."""
+    kind = dataset.attrs.get("MATLAB_class", b"")
+    if kind == b"cell":
+        return _texts([_hdf5_matrix(dataset.file[part]) for part in dataset[()].reshape(-1)])
     if not hasattr(dataset, "shape") or dataset.dtype.kind not in "fiub":
         raise ValueError(f"{dataset.name} in it must be numbers or texts")
     values: NDArray[Any] = np.asarray(dataset[()]).T
-    if dataset.attrs.get("MATLAB_class", b"") == b"char":
+    if dataset.attrs.get("MATLAB_empty", 0):  # stored are its sizes
+        values = np.empty(values.astype(int).reshape(-1), values.dtype)
+    if kind == b"char":
         return np.array(["".join(chr(code) for code in row) for row in np.atleast_2d(values)])
     return values

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dalib.data._given import dense, float32
 from dalib.data.domain import Domain, DomainSet, TensorInputs, agreed_classes
 
 
@@ -48,8 +49,7 @@ def arrays(
         labels[key] = pair[1]
     names, indices = class_indices(labels, classes)
     built = {
-        key: Domain(key, TensorInputs(_float32(inputs, key)), indices[key], names)
-        for key, (inputs, _) in domains.items()
+        key: Domain(key, TensorInputs(_rows(inputs, key)), indices[key], names) for key, (inputs, _) in domains.items()
     }
     return DomainSet(name, built, "arrays in memory")
 
@@ -77,8 +77,10 @@ def class_indices(
 
 
 def _labels(labels: Any, key: str) -> NDArray[Any]:
-    _plain(labels, f"labels of domain {key!r}")
+    dense(labels, f"labels of domain {key!r}")
     array = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
+    if array.dtype.kind == "T":  # texts of any length, which have no conversion of their own
+        array = array.astype(object)
     if array.dtype == object and all(isinstance(label, str) for label in array.flat):
         array = array.astype(str)
     if not (np.issubdtype(array.dtype, np.integer) or array.dtype.kind == "U"):
@@ -107,14 +109,8 @@ def _positions(labels: NDArray[Any], classes: Sequence[str], key: str) -> NDArra
     return np.array([position[label] for label in labels.tolist()], dtype=np.int64)
 
 
-def _float32(inputs: Any, key: str) -> Tensor:
-    _plain(inputs, f"inputs of domain {key!r}")
-    array = inputs if isinstance(inputs, Tensor) else np.asarray(inputs)
-    if isinstance(array, np.ndarray) and array.dtype.kind not in "fiub":
-        raise TypeError(f"inputs of domain {key!r} must be numbers, got dtype {array.dtype}")
-    if isinstance(array, Tensor) and array.is_complex():
-        raise TypeError(f"inputs of domain {key!r} must be real numbers, got dtype {array.dtype}")
-    tensor = torch.as_tensor(array).to(torch.float32)
+def _rows(inputs: Any, key: str) -> Tensor:
+    tensor = float32(inputs, f"inputs of domain {key!r}")
     if tensor.ndim < 2 or tensor.numel() == 0:
         raise ValueError(
             f"inputs of domain {key!r} must have shape (rows, ...) with at least one row, got {tuple(tensor.shape)}"
@@ -126,14 +122,3 @@ def _float32(inputs: Any, key: str) -> Tensor:
             f"rows, the first is row {int(bad[0])}"
         )
     return tensor
-
-
-def _plain(values: Any, name: str) -> None:
-    """Raise unless every entry is there: numpy would drop a mask, torch fails on most sparse tensors."""
-    if isinstance(values, Tensor) and (values.layout != torch.strided or values.is_nested):
-        kind = "nested tensor" if values.is_nested else f"layout {values.layout}"
-        raise TypeError(f"{name} must be a dense tensor, got a {kind}; a sparse one becomes dense by to_dense()")
-    if np.ma.is_masked(values):
-        raise ValueError(
-            f"{name} must have no masked entries, got {int(np.ma.getmaskarray(values).sum())}; fill them or leave out their rows"
-        )

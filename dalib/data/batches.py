@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dalib import _checks
+from dalib.data._given import float32
 from dalib.data.domain import Inputs, TensorInputs
 from dalib.outputs import Batch
 
@@ -225,18 +226,21 @@ def _generator(*numbers: int) -> torch.Generator:
 def _labels(labels: ArrayLike | Tensor | None, rows: int) -> Tensor | None:
     if labels is None:
         return None
-    tensor = labels.detach().cpu() if isinstance(labels, Tensor) else torch.from_numpy(np.array(labels))
-    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, got {tensor.dtype}")
-    if tensor.shape != (rows,):
-        raise ValueError(f"labels must have shape ({rows},), one a row, got {tuple(tensor.shape)}")
-    return tensor.to(torch.int64)
+    if not isinstance(labels, Tensor):
+        array = np.asarray(labels)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"labels must be integers, got {array.dtype}")
+        labels = torch.from_numpy(array.astype(np.int64))
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"labels must be integers, got {labels.dtype}")
+    if labels.shape != (rows,):
+        raise ValueError(f"labels must have shape ({rows},), one a row, got {tuple(labels.shape)}")
+    return labels.detach().cpu().to(torch.int64)
 
 
 def _weights(weights: ArrayLike | Tensor | None, rows: int) -> Tensor | None:
     if weights is None:
         return None
-    tensor = weights.detach().cpu() if isinstance(weights, Tensor) else torch.from_numpy(np.array(weights))
-    tensor = tensor.to(torch.float32)
+    tensor = float32(weights, "weights").clone()
     _checks.row_weights(tensor, torch.empty(rows, 0), "weights")
     return tensor

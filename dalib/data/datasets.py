@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
+from dalib.data._given import float32, positions
 from dalib.data.arrays import class_indices
 from dalib.data.domain import Domain, DomainSet
 
@@ -77,14 +79,17 @@ class DatasetInputs:
         """The inputs of the items ``index`` as one float32 tensor.
 
         Raises:
-            ValueError: If they are not of one shape, or not finite; the item is named.
+            TypeError: If ``index`` holds no integers; a mask is none.
+            ValueError: If a position is out of range, or the inputs are not of one shape, or not finite; the item is
+                named.
         """
-        rows = [self._row(int(k)) for k in np.asarray(index)]
+        chosen = positions(index, len(self)).tolist()
+        rows = [self._row(k) for k in chosen]
         odd = next((k for k, row in enumerate(rows) if row.shape != rows[0].shape), None)
         if odd is not None:
             raise ValueError(
                 f"items of domain {self.name!r} must have one shape, got {tuple(rows[0].shape)} and "
-                f"{tuple(rows[odd].shape)} at position {int(np.asarray(index)[odd])}"
+                f"{tuple(rows[odd].shape)} at position {chosen[odd]}"
             )
         return torch.stack(rows)
 
@@ -102,19 +107,20 @@ class DatasetInputs:
     def _row(self, k: int) -> Tensor:
         item = self.dataset[k]
         x = item[0] if isinstance(item, tuple | list) and len(item) == 2 else item
-        if not isinstance(x, Tensor | np.ndarray) or x.ndim == 0 or (isinstance(x, np.ndarray) and x.dtype == object):
+        if not isinstance(x, Tensor | np.ndarray) or x.ndim == 0:
             raise TypeError(
                 f"items of domain {self.name!r} must be pairs (input, label) with a tensor or array as input, got "
                 f"{type(x).__name__} at position {k}; turn pictures into tensors with the data set's transform"
             )
-        row = torch.as_tensor(x).detach().cpu().to(torch.float32)
+        row = float32(x, f"the input of domain {self.name!r} at position {k}")
         if not bool(torch.isfinite(row).all()):
             raise ValueError(f"items of domain {self.name!r} must be finite, got NaN or infinity at position {k}")
         return row
 
 
 def _labels(dataset: Any, key: str) -> NDArray[Any]:
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+    here = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    if not here or isinstance(dataset, IterableDataset):  # which inherits an empty __getitem__
         raise TypeError(f"domains[{key!r}] must be a map-style data set with len and [k], got {type(dataset).__name__}")
     rows = len(dataset)
     if rows == 0:

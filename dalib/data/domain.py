@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dalib import _checks
+from dalib.data._given import positions
 
 
 @runtime_checkable
@@ -78,8 +79,13 @@ class TensorInputs:
         training: bool = False,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """The rows ``index``, copied; in-memory rows are not augmented."""
-        return self.tensor.index_select(0, torch.as_tensor(index, dtype=torch.int64))
+        """The rows ``index``, copied; in-memory rows are not augmented.
+
+        Raises:
+            TypeError: If ``index`` holds no integers; a mask is none.
+            ValueError: If a position is out of range.
+        """
+        return self.tensor.index_select(0, torch.from_numpy(positions(index, len(self))))
 
     def fingerprint(self) -> str:
         """SHA-256 of dtype, shape and values."""
@@ -107,7 +113,7 @@ class SelectedRows:
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """The rows ``rows[index]`` of the inputs behind."""
-        return self._inputs.load(self._rows[np.asarray(index)], training=training, generator=generator)
+        return self._inputs.load(self._rows[positions(index, len(self))], training=training, generator=generator)
 
     def fingerprint(self) -> str:
         """SHA-256 of the inputs behind and the selection."""
@@ -122,17 +128,16 @@ def select_rows(inputs: Inputs, rows: NDArray[np.int64]) -> Inputs:
         rows: Positions in ``inputs``, shape ``(k,)`` with ``k >= 1``.
 
     Raises:
+        TypeError: If ``rows`` holds no integers; a mask holds none.
         ValueError: If ``rows`` is empty, is no vector, or leaves the range ``0..len(inputs) - 1``.
 
     Example:
         >>> len(select_rows(TensorInputs(torch.zeros(5, 2)), np.array([4, 1])))
         2
     """
-    rows = np.asarray(rows, dtype=np.int64)
-    if rows.ndim != 1 or len(rows) == 0:
-        raise ValueError(f"rows must be a vector with at least one position, got shape {rows.shape}")
-    if rows.min() < 0 or rows.max() >= len(inputs):
-        raise ValueError(f"rows must lie in 0..{len(inputs) - 1}, got values in {rows.min()}..{rows.max()}")
+    rows = positions(rows, len(inputs), "rows")
+    if len(rows) == 0:
+        raise ValueError("rows must be a vector with at least one position, got an empty one")
     if isinstance(inputs, TensorInputs):
         return TensorInputs(inputs.load(rows))
     return SelectedRows(inputs, rows)

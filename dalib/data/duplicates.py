@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from dalib.data.domain import DomainSet, Inputs, TensorInputs
 from dalib.data.images import ImageFiles
@@ -52,5 +53,6 @@ def _contents(inputs: Inputs) -> Iterator[str]:
         return
     block = len(inputs) if isinstance(inputs, TensorInputs) and not inputs.tensor[0].numel() > 1e5 else 64
     for start in range(0, len(inputs), block):
-        rows = inputs.load(np.arange(start, min(start + block, len(inputs)))).numpy() + 0.0  # -0 is 0
-        yield from (hashlib.sha256(row.tobytes()).hexdigest() for row in rows)
+        rows = inputs.load(np.arange(start, min(start + block, len(inputs)))) + 0.0  # -0 is 0
+        content = rows.reshape(len(rows), -1).contiguous().view(torch.uint8).numpy()
+        yield from (hashlib.sha256(row.tobytes()).hexdigest() for row in content)

@@ -45,8 +45,8 @@ def feature_file(path: str | Path, *, name: str | None = None) -> DomainSet:
         ('tiny', ['shop', 'desk'], ('mug', 'pen'))
     """
     path = Path(path)
-    content = _matlab(path) if path.suffix.lower() == ".mat" else _content(path)
-    domains = _domain_names(content, path)
+    content, found = _matlab(path) if path.suffix.lower() == ".mat" else _content(path)
+    domains = _domain_names(content, found, path)
     classes = content["classes"]
     if classes.dtype.kind != "U" or classes.ndim != 1:
         raise ValueError(
@@ -63,7 +63,12 @@ def feature_file(path: str | Path, *, name: str | None = None) -> DomainSet:
     return DomainSet(read.name, read.domains, f"features from {path.name}")
 
 
-def _content(path: Path) -> dict[str, NDArray[Any]]:
+def _wanted(key: str) -> bool:
+    return key == "classes" or key.endswith(("_x", "_y"))
+
+
+def _content(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """What is wanted of a file, and the names of all that is in it."""
     if not path.is_file():
         raise FileNotFoundError(
             f"path must be a .npz or .mat file, got {path}, which is {'a folder' if path.is_dir() else 'not there'}"
@@ -76,27 +81,33 @@ def _content(path: Path) -> dict[str, NDArray[Any]]:
     content: dict[str, NDArray[Any]] = {}
     try:
         with np.load(path, allow_pickle=False) as archive:
-            for key in archive.files:
-                content[key] = archive[key]
+            for key in filter(_wanted, archive.files):
+                content[key] = np.asarray(archive[key])
+            return content, archive.files
     except MemoryError as error:  # a damaged header may ask for any size
         raise ValueError(f"{path} must fit into memory, which key {key!r} does not: {error}") from error
     except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         reason = "pickled objects, which are not read" if "allow_pickle" in str(error) else str(error)
         raise ValueError(f"path must be a readable .npz file, got {path}, broken at key {key!r}: {reason}") from error
-    return content
 
 
-def _matlab(path: Path) -> dict[str, NDArray[Any]]:
-    content = matlab_arrays(path, lambda key: key == "classes" or key.endswith(("_x", "_y")))
+def _matlab(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    found: list[str] = []
+
+    def wanted(key: str) -> bool:
+        found.append(key)
+        return _wanted(key)
+
+    content = matlab_arrays(path, wanted)
     for key, value in content.items():
-        if key.endswith("_y") and value.dtype.kind != "U":
-            content[key] = matlab_column(value, f"{key} in {path}")
-        elif key == "classes" and value.dtype.kind == "U":
+        if value.dtype.kind == "U":
             content[key] = np.char.rstrip(value.reshape(-1))  # MATLAB fills texts up to one length
-    return content
+        elif key.endswith("_y"):
+            content[key] = matlab_column(value, f"{key} in {path}")
+    return content, found
 
 
-def _domain_names(content: dict[str, NDArray[Any]], path: Path) -> list[str]:
+def _domain_names(content: dict[str, NDArray[Any]], found: list[str], path: Path) -> list[str]:
     domains = list(dict.fromkeys(key[:-2] for key in content if key.endswith(("_x", "_y")) and len(key) > 2))
     missing = [f"{domain}{end}" for domain in domains for end in ("_x", "_y") if f"{domain}{end}" not in content]
     missing += [key for key in ("classes",) if key not in content]
@@ -105,6 +116,6 @@ def _domain_names(content: dict[str, NDArray[Any]], path: Path) -> list[str]:
     if missing:
         raise ValueError(
             f"{path} must hold <domain>_x and <domain>_y for every domain, and classes; "
-            f"missing: {', '.join(missing)}; found: {', '.join(content) or 'nothing'}"
+            f"missing: {', '.join(missing)}; found: {', '.join(found) or 'nothing'}"
         )
     return domains

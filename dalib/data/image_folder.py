@@ -21,7 +21,7 @@ def image_folder(
     """Read ``<root>/<domain>/<class>/*`` or ``<root>/<domain>/images/<class>/*``, the two layouts of Office-31.
 
     Classes are sorted by name and rows by path. Hidden files and folders, and files that are no images by their
-    ending, are passed over. Pictures are decoded later, batch by batch.
+    ending, are passed over; a link that leads nowhere is not. Pictures are decoded later, batch by batch.
 
     Args:
         root: The folder.
@@ -34,7 +34,8 @@ def image_folder(
         The :class:`~dalib.data.DomainSet`.
 
     Raises:
-        FileNotFoundError: If the folder or a domain is not there.
+        FileNotFoundError: If the folder, a domain or what a link names is not there.
+        TypeError: If ``domains`` or ``classes`` is a single text.
         ValueError: If there are no images, the nesting is wrong, or the domains differ in classes.
 
     Example:
@@ -48,6 +49,11 @@ def image_folder(
         >>> list(office.domains), office.classes
         (['desk', 'shop'], ('mug', 'pen'))
     """
+    for argument, given in (("domains", domains), ("classes", classes)):
+        if isinstance(given, str):
+            raise TypeError(f"{argument} must be a sequence of names, got str")
+    if domains is not None and not len(domains):
+        raise ValueError("domains must name at least one folder, got none")
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(
@@ -82,17 +88,18 @@ def files_by_class(domain: Path) -> dict[str, list[Path]]:
     folders = folders_in(domain)
     if [folder.name for folder in folders] == ["images"] and folders_in(folders[0]):
         folders = folders_in(folders[0])
-    files = {folder.name: _images(folder) for folder in folders}
+    places = {folder.name: folder for folder in folders}
+    files = {label: _images(folder) for label, folder in places.items()}
     if not folders:
         raise ValueError(
             f"{domain} must hold one folder a class, got no folder in it; expected {domain}/<class>/<image>"
         )
     empty = [label for label, found in files.items() if not found]
-    nested = [label for label in empty if folders_in(domain / label)]
+    nested = [label for label in empty if folders_in(places[label])]
     if nested or list(files) == ["images"]:
         raise ValueError(
             f"{domain} must hold one folder of images a class, got the wrong nesting at "
-            f"{domain / (nested or ['images'])[0]}; expected <domain>/<class>/<image> or <domain>/images/<class>/<image>"
+            f"{places[(nested or ['images'])[0]]}; expected <domain>/<class>/<image> or <domain>/images/<class>/<image>"
         )
     if empty:
         raise ValueError(f"every class folder of {domain} must hold images, got none in {', '.join(empty)}")
@@ -103,7 +110,7 @@ def _images(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and not path.name.startswith(".") and path.suffix.lower() in IMAGE_ENDINGS
+        if not path.is_dir() and not path.name.startswith(".") and path.suffix.lower() in IMAGE_ENDINGS
     )
 
 

@@ -21,7 +21,7 @@ def image_list(
 ) -> DomainSet:
     """Read one list of images a domain, in the field's format: ``path label`` a line, the label being an index.
 
-    A line is split at its last space, so a path may hold spaces. Lists often carry the folder of another machine:
+    A line is split at its last space or tab, so a path may hold spaces. Lists often carry the folder of another machine:
     a path is looked up under ``root`` by its longest ending that exists there. Nothing outside ``root`` is read.
 
     Args:
@@ -37,6 +37,7 @@ def image_list(
 
     Raises:
         FileNotFoundError: If a list, the root or images are missing.
+        TypeError: If ``lists`` is no mapping, or ``classes`` a single text.
         ValueError: If a line is no ``path label``, a path leaves ``root``, or a label is far too large.
 
     Example:
@@ -51,9 +52,13 @@ def image_list(
     """
     if not isinstance(lists, Mapping):
         raise TypeError(f"lists must be a mapping from domain to list file, got {type(lists).__name__}")
+    if isinstance(classes, str):
+        raise TypeError("classes must be a sequence of names, got str")
     base = Path(root)
     if not base.is_dir():
-        raise FileNotFoundError(f"root must be a folder, got {base}, which is not there")
+        raise FileNotFoundError(
+            f"root must be a folder, got {base}, which is {'a file' if base.exists() else 'not there'}"
+        )
     files = {domain: _files(paths, domain) for domain, paths in lists.items()}
     rows = {domain: [row for path in paths for row in _rows(path, base)] for domain, paths in files.items()}
     positions = None
@@ -80,16 +85,17 @@ def _rows(path: Path, root: Path) -> list[tuple[Path, int]]:
         raise FileNotFoundError(f"lists must name files that exist, got {path}")
     rows: list[tuple[Path, int]] = []
     missing = []
-    prefixes: dict[str, int] = {}
-    lines = _text(path).splitlines()
+    starts: dict[str, list[int]] = {}
+    lines = _text(path).split("\n")  # a name may hold the other signs that splitlines() knows
     most = max(100_000, 10 * len(lines))
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        image, _, label = line.strip().rpartition(" ")
-        if not image or not label.isdecimal():
+        image, *ending = line.strip().rsplit(maxsplit=1)
+        label = "".join(ending)
+        if not label.isdecimal():
             raise ValueError(f"{path}, line {number} must be 'path label' with an index as label, got {line!r}")
-        found = _under(root, image.strip(), prefixes, f"{path}, line {number}")
+        found = _under(root, image, starts, f"{path}, line {number}")
         if found is None:
             missing.append(f"{image} (line {number})")
         else:
@@ -123,20 +129,23 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _under(root: Path, image: str, prefixes: dict[str, int], place: str) -> Path | None:
-    """The longest ending of ``image`` that is a file under ``root``, relative to it."""
+def _under(root: Path, image: str, starts: dict[str, list[int]], place: str) -> Path | None:
+    """The longest ending of ``image`` that is a file under ``root``, relative to it.
+
+    ``starts`` keeps of every folder in the list where its endings begin that are folders under ``root``.
+    """
     pure = PurePosixPath(image.replace("\\", "/"))
-    parts = [part for part in pure.parts if part not in ("/", ".")]
+    parts = [part for part in pure.parts if part not in (pure.anchor, ".")]
     if ".." in parts:
         raise ValueError(f"{place} must stay inside {root}, got {image!r}, which climbs out with '..'")
-    folder = str(pure.parent.parent)
-    known = [prefixes[folder]] if folder in prefixes and prefixes[folder] < len(parts) else []
-    for start in [*known, *range(len(parts))]:
+    folder = str(pure.parent)
+    if folder not in starts:
+        starts[folder] = [start for start in range(len(parts)) if root.joinpath(*parts[start:-1]).is_dir()]
+    for start in starts[folder]:
         ending = Path(*parts[start:])
         if (root / ending).is_file():
             if not (root / ending).resolve().is_relative_to(root.resolve()):
                 raise ValueError(f"{place} must stay inside {root}, got {image!r}, a link that leads out of it")
-            prefixes[folder] = start
             return ending
     return None
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dalib.data._given import positions
 from dalib.data.transforms import ImageTransform
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
@@ -84,9 +85,10 @@ class ImageFiles:
         """The pictures ``index``, shape ``(k, 3, crop, crop)``.
 
         Raises:
-            ValueError: If a file is no image, or is cut off; it is named.
+            TypeError: If ``index`` holds no integers; a mask is none.
+            ValueError: If a position is out of range, or a file is no image or is cut off; it is named.
         """
-        chosen = np.asarray(index).tolist()
+        chosen = positions(index, len(self)).tolist()
         return torch.stack([self._picture(self.paths[k], training, generator) for k in chosen])
 
     def fingerprint(self) -> str:
@@ -118,12 +120,23 @@ def _digest(path: Path) -> str:
     content = path.read_bytes()
     whole = False
     if content[:2] == b"\xff\xd8":  # JPEG: the marker FF D9 ends it, after the last scan, which starts with FF DA
-        whole = content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
+        whole = _has_scan(content) and content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
     elif content[:8] == b"\x89PNG\r\n\x1a\n":
         whole = b"IEND" in content[-4096:]
     if not whole:
         _decoded(path)
     return hashlib.sha256(content).hexdigest()
+
+
+def _has_scan(jpeg: bytes) -> bool:
+    """Whether the picture itself begins: not cut off before, behind the small one that a camera puts into the head."""
+    position = 2
+    while jpeg[position : position + 1] == b"\xff":
+        marker = jpeg[position + 1 : position + 2]
+        if marker == b"\xda":
+            return True
+        position += 1 if marker == b"\xff" else 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
+    return False
 
 
 def _decoded(path: Path) -> Any:

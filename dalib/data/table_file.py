@@ -67,6 +67,11 @@ def table_file(
     features = [column for column in columns if column not in (domain, label)]
     if not features:
         raise ValueError(f"{path} must have columns of numbers beside {domain!r} and {label!r}, got none")
+    if "" in features:
+        raise ValueError(
+            f"{path} must name every column in its first line, got an empty name in column {list(columns).index('') + 1}; "
+            "the index of a data frame is left out by to_csv(index=False)"
+        )
     names = _texts(columns[domain], domain, path, places)
     x = np.column_stack([_numbers(columns[column], column, path, places) for column in features])
     y = _labels(columns[label], label, path, places)
@@ -96,6 +101,10 @@ def _csv(path: Path) -> tuple[dict[str, NDArray[Any]], _Places]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)
             names = next(lines, [])
+            if len(names) == 1:
+                raise ValueError(
+                    f"{path} must have columns with commas between them, got the one column {names[0]!r:.80}"
+                )
             rows, numbers = [], []
             for row in lines:
                 if row and len(row) != len(names):
@@ -144,15 +153,18 @@ def _texts(column: NDArray[Any], name: str, path: Path, places: _Places) -> NDAr
 
 
 def _given(cell: object) -> bool:
-    """Whether a cell of Parquet holds something: None and NaN stand for nothing."""
-    return cell is not None and cell == cell
+    """Whether a cell of Parquet holds something: None, NaN and pandas' NA stand for nothing."""
+    try:
+        return cell is not None and bool(cell == cell)
+    except TypeError:  # NA is neither
+        return False
 
 
 def _labels(column: NDArray[Any], name: str, path: Path, places: _Places) -> NDArray[Any]:
     """Whole numbers if all cells are, as numbers, so that 10 comes after 9; else texts, those with leading zeros too."""
     texts = _texts(column, name, path, places)
     different = dict.fromkeys(texts.tolist())
-    if all(text.removeprefix("-").isdecimal() for text in different):
+    if all(text.isascii() and text.removeprefix("-").isdecimal() for text in different):
         ways: dict[str, str] = {}
         for text in different:
             other = ways.setdefault(_shortest(text), text)
@@ -175,6 +187,8 @@ def _shortest(text: str) -> str:
 
 
 def _numbers(column: NDArray[Any], name: str, path: Path, places: _Places) -> NDArray[np.float64]:
+    if column.dtype.kind in "mMc":
+        raise ValueError(f"column {name!r} of {path} must hold numbers, got {column.dtype}")
     try:
         values = np.asarray(column).astype(np.float64)
     except (TypeError, ValueError) as error:

@@ -56,6 +56,11 @@ class ImageTransform:
     def __post_init__(self) -> None:
         _checks.at_least(self.crop, 1, "crop")
         _checks.at_least(self.resize, self.crop, "resize")
+        _checks.number(self.flip, "flip")
+        if not isinstance(self.squash, bool):
+            raise TypeError(f"squash must be True or False, got {self.squash!r}")
+        for name, kind in (("crop", int), ("resize", int), ("flip", float)):  # equal ones have one fingerprint
+            object.__setattr__(self, name, kind(getattr(self, name)))
         for name, length in (("mean", 3), ("std", 3), ("scale", 2), ("ratio", 2)):
             object.__setattr__(self, name, _numbers(getattr(self, name), name, length))
         if min(self.std) <= 0:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from dalib import _checks
+from dalib.data._given import float32
 
 
 class WeightedDataset(Dataset[Any]):
@@ -58,12 +58,9 @@ def with_weights(dataset: Any, weights: ArrayLike | Tensor) -> WeightedDataset:
         >>> with_weights(pairs, [0.5, 1.5])[1]
         (tensor([1., 1.]), 1, tensor(1.5000))
     """
-    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+    here = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    if not here or isinstance(dataset, IterableDataset):  # which inherits an empty __getitem__
         raise TypeError(f"dataset must be a map-style data set with len() and items, got {type(dataset).__name__}")
-    try:
-        tensor = weights.detach().cpu() if isinstance(weights, Tensor) else torch.from_numpy(np.array(weights))
-    except (TypeError, ValueError) as problem:
-        raise TypeError(f"weights must be an array of real numbers, got other values ({problem})") from problem
-    tensor = tensor.to(torch.float32)
+    tensor = float32(weights, "weights").clone()
     _checks.row_weights(tensor, torch.empty(len(dataset), 0), "weights")
     return WeightedDataset(dataset, tensor)

@@ -1,5 +1,7 @@
 """Backbones by specification, with the normalisation of their weights."""
 
+import functools
+
 import pytest
 import torch
 
@@ -67,6 +69,34 @@ def test_the_weights_hash_leaves_the_generators_alone():
     assert first == Backbone("random", lambda: torch.nn.Linear(3, 3)).weights_hash()
 
 
+class Scaled(torch.nn.Module):
+    """Holds a number that is neither in its text nor in its state."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
+def test_the_weights_hash_sees_what_own_parts_hold_and_do():
+    def hashed(build):
+        return Backbone("net", build).weights_hash()
+
+    class Other(Scaled):
+        def forward(self, x):
+            return x + self.factor
+
+    Other.__qualname__, Other.__name__ = "Scaled", "Scaled"
+    twice, thrice = functools.partial(Scaled, 2), functools.partial(Scaled, 3)
+    assert hashed(twice) == hashed(functools.partial(Scaled, 2))
+    assert len({hashed(build) for build in (twice, thrice, functools.partial(Other, 2))}) == 3
+    first, second = (lambda: torch.nn.Identity()), (lambda: torch.nn.Flatten())  # of one name
+    assert hashed(first) != hashed(second)
+    assert hashed(first) == hashed(torch.nn.Identity)
+
+
 def test_timm_without_weights():
     timm = pytest.importorskip("timm", reason="timm is an optional extra")
     found = backbone("timm:resnet18?pretrained=false")
@@ -132,6 +162,15 @@ def test_one_sentence_for_what_cannot_be_found(spec, message, tmp_path):
     spec = spec.replace("MINE", str(written(tmp_path))).replace("BROKEN", str(tmp_path / "broken.py"))
     with pytest.raises(ValueError, match=message):
         backbone(spec)
+
+
+@pytest.mark.parametrize(
+    "constants", ["MEAN = STD = 0.5", "MEAN = STD = (1, 2)", "MEAN = STD = (1, 1, 1); CROP = '224'"]
+)
+def test_constants_of_a_file_that_are_no_numbers_are_named(constants, tmp_path):
+    message = r"backbone file mine\.py must declare MEAN and STD as three numbers each, CROP as a whole one"
+    with pytest.raises(ValueError, match=message):
+        backbone(f"{written(tmp_path, constants)}:net")
 
 
 def test_a_function_must_build_a_module(tmp_path):

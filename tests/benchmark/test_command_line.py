@@ -99,6 +99,14 @@ def test_damaged_records_are_named_and_left_out(features, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "other.json must be the record of a run" in captured.err
     assert "source_only" in captured.out
+    assert main(["table", str(tmp_path), "--parts", "accuracy,"]) == 0
+    assert "accuracy" in capsys.readouterr().out
+    for option, message in (
+        ("--parts", "parts must be among"),
+        ("--validators", "--validators must name at least one"),
+    ):
+        assert main(["table", str(tmp_path), option, ""]) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -164,6 +172,7 @@ def test_list_names_everything(capsys):
         ),
         (["run", "FILE", "--pairs", "AW"], "--pairs must look like A-W,W-A (source-target), got 'AW'"),
         (["run", "FILE", "--pairs", ","], "--pairs must name at least one pair"),
+        (["run", "FILE", "--pairs", ""], "--pairs must name at least one pair"),
         (["run", "FILE", "--seeds", "0"], "seeds must be at least 1, got 0"),
         (["run", "FILE", "--seeds", "99999999999"], "seeds must be a number of seeds up to 10000, got 99999999999"),
         (["run", "FILE", "--out", ""], "out must be the name of a folder, got an empty one"),

@@ -1,5 +1,7 @@
 """Features extracted once: right, resumed, and never mixed up."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import nn
 
 from dalib.benchmark import Backbone, backbone, extract_features, extraction
 from dalib.benchmark.cli import main
-from dalib.data import DomainSet, arrays, feature_file, office31
+from dalib.data import DomainSet, arrays, feature_file, image_folder, office31
 
 
 @pytest.fixture
@@ -81,6 +83,61 @@ def test_a_file_of_the_same_is_kept_and_one_of_something_else_refused(domain_set
         extract_features(domain_set, Backbone("net", network), tmp_path / "flat.pt")
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         extract_features(domain_set, Backbone("net", network), tmp_path / "x.npz", batch_size=0)
+
+
+class Scaled(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x.flatten(1) * self.factor
+
+
+def test_features_of_a_backbone_of_another_setting_are_refused(domain_set, tmp_path):
+    path = extract_features(domain_set, Backbone("net", functools.partial(Scaled, 2)), tmp_path / "a.npz")
+    assert extract_features(domain_set, Backbone("net", functools.partial(Scaled, 2)), path) == path
+    with pytest.raises(ValueError, match="out must not hold features of something else"):
+        extract_features(domain_set, Backbone("net", functools.partial(Scaled, 3)), path)
+
+
+class Inverse(nn.Module):
+    def __init__(self, hole):
+        super().__init__()
+        self.hole = hole
+
+    def forward(self, x):
+        return 1 / (x.flatten(1)[:, :2] - self.hole)
+
+
+def test_features_that_are_not_finite_are_named_and_not_written(domain_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "_PART", 4)
+    hole = float(domain_set.domains["amazon"].inputs.tensor[5].flatten()[1])
+    with pytest.raises(ValueError, match="must give finite features, got NaN or infinity for row 5 of amazon"):
+        extract_features(domain_set, Backbone("net", functools.partial(Inverse, hole)), tmp_path / "a.npz")
+    assert not (tmp_path / "a.npz").exists()
+
+
+def test_parts_left_by_a_kill_behind_the_whole_file_are_removed(domain_set, tmp_path):
+    path = extract_features(domain_set, Backbone("flat", nn.Flatten), tmp_path / "flat.npz")
+    (tmp_path / "flat.npz.parts" / "key").mkdir(parents=True)
+    extract_features(domain_set, Backbone("flat", nn.Flatten), path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["flat.npz"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_picture_that_breaks_in_a_worker_is_told_in_one_sentence(workers, tmp_path):
+    pillow = pytest.importorskip("PIL.Image", reason="needs Pillow")
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    (tmp_path / "shop" / "mug").mkdir(parents=True)
+    pillow.fromarray(noise).save(tmp_path / "shop" / "mug" / "a.png")
+    content = bytearray((tmp_path / "shop" / "mug" / "a.png").read_bytes())
+    content[2000] ^= 0xFF  # its end is whole, so that only decoding it tells
+    (tmp_path / "shop" / "mug" / "a.png").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"^paths must be readable images, got .*a\.png: .*; replace or remove the file$"
+    ):
+        extract_features(image_folder(tmp_path), Backbone("flat", nn.Flatten), tmp_path / "a.npz", workers=workers)
 
 
 def flipped(content):
@@ -177,5 +234,7 @@ def test_the_command(tmp_path, capsys):
     assert captured.out == f"features: {out}\n"
     assert "[4/4] rows" in captured.err
     assert len(feature_file(out).domains["webcam"]) == 2
+    assert main(["features", "/nowhere", *command[2:]]) == 2
+    assert "ROOT must be the image folder, got '/nowhere', which does not exist" in capsys.readouterr().err
     assert main([*command[:2], "--backbone", "resnet", "--out", str(out)]) == 2
     assert "backbone must be timm:NAME" in capsys.readouterr().err

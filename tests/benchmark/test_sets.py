@@ -44,6 +44,15 @@ def test_lists_are_for_the_set_list_alone(tmp_path):
         read_set("pictograms", None, tmp_path)
 
 
+def test_hidden_files_are_no_lists(tmp_path):
+    pillow = pytest.importorskip("PIL.Image", reason="needs Pillow")
+    (tmp_path / "mug").mkdir()
+    pillow.new("RGB", (4, 4)).save(tmp_path / "mug" / "0.png")
+    (tmp_path / "shop_list.txt").write_text("mug/0.png 0")
+    (tmp_path / "._shop_list.txt").write_bytes(b"\0\5\x16\7")  # what macOS leaves beside a file
+    assert list(read_set("list", tmp_path, tmp_path).domains) == ["shop"]
+
+
 def test_features_in_every_format(tmp_path):
     pytest.importorskip("scipy")
     from scipy.io import savemat

@@ -52,6 +52,17 @@ def test_inputs_labels_weights_and_index_belong_together():
     assert next(iter(row_batches(numbered(10)))).labels is None
 
 
+def test_labels_and_weights_are_copies_in_any_order_of_bytes():
+    labels, weights = np.arange(4, dtype=">i4"), np.arange(1, 5, dtype=np.float32)
+    batches = row_batches(numbered(4), labels=labels, weights=weights, batch_size=4, training=False)
+    labels[:], weights[:] = 0, 9
+    batch = next(iter(batches))
+    assert batch.labels.tolist() == [0, 1, 2, 3]
+    assert batch.weights.tolist() == [1, 2, 3, 4]
+    swapped = np.array([1, 2], ">f8")
+    assert next(iter(row_batches(numbered(2), weights=swapped, training=False))).weights.tolist() == [1, 2]
+
+
 def test_without_training_all_rows_come_in_order():
     batches = row_batches(numbered(5), batch_size=2, training=False)
     assert [batch.index.tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
@@ -119,6 +130,8 @@ def test_an_error_in_a_thread_reaches_the_caller():
         ({"seed": -1}, ValueError, "seed must be at least 0"),
         ({"labels": [0, 1]}, ValueError, r"labels must have shape \(4,\)"),
         ({"labels": [0.0] * 4}, TypeError, "labels must be integers"),
+        ({"labels": list("abcd")}, TypeError, "labels must be integers, got <U1"),
+        ({"weights": list("abcd")}, TypeError, "weights must be numbers, got dtype <U1"),
         ({"weights": [1.0, -1, 1, 1]}, ValueError, "weights must not be negative"),
         ({"weights": [1.0]}, ValueError, r"weights must have shape \(4,\)"),
     ],

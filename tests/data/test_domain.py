@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dalib.data import Domain, DomainSet, TensorInputs, arrays, select_rows
+from dalib.data import Domain, DomainSet, ImageFiles, TensorInputs, arrays, datasets, select_rows
 
 
 def domain(name="desk", rows=3, classes=("mug", "pen")):
@@ -137,3 +137,26 @@ def test_domains_with_different_classes_are_told_apart_by_name():
     order = {"a": domain("a", classes=("mug", "pen")), "b": domain("b", classes=("pen", "mug"))}
     with pytest.raises(ValueError, match="different orders in a and b"):
         DomainSet("s", order)
+
+
+def test_a_mask_is_no_list_of_positions(tmp_path):
+    lazy = datasets({"a": [(torch.tensor([float(k)]), 0) for k in range(3)]}).domains["a"].inputs
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow").new("RGB", (4, 4))
+    for number in range(3):
+        image.save(tmp_path / f"{number}.png")
+    pictures = ImageFiles([f"{number}.png" for number in range(3)], root=tmp_path)
+    stored = TensorInputs(torch.zeros(3, 1))
+    for inputs in (stored, lazy, pictures, select_rows(lazy, np.array([2, 1, 0]))):
+        for mask in (np.array([True, False, True]), torch.tensor([True, False, True])):
+            with pytest.raises(TypeError, match=r"index must hold integers, got bool; np\.flatnonzero makes positions"):
+                inputs.load(mask)
+            with pytest.raises(TypeError, match="rows must hold integers, got bool"):
+                select_rows(inputs, mask)
+        for wrong in ([-1], [0, 3]):
+            with pytest.raises(ValueError, match=r"index must lie in 0\.\.2, got values in"):
+                inputs.load(wrong)
+        with pytest.raises(ValueError, match=r"index must be a vector of positions, got shape \(\)"):
+            inputs.load(1)
+        with pytest.raises(TypeError, match="index must hold integers, got float64"):
+            inputs.load([0.5])
+    assert stored.load([]).shape == (0, 1)

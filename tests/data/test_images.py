@@ -96,11 +96,24 @@ def test_a_picture_that_no_part_fits_gives_its_centre():
         ({"scale": (0.5, 2)}, ValueError, r"scale must be a range within \(0, 1\]"),
         ({"ratio": (2, 1)}, ValueError, "ratio must be a range"),
         ({"flip": 2}, ValueError, r"flip must lie in \[0, 1\]"),
+        ({"flip": "a"}, TypeError, "flip must be a number, got str"),
+        ({"squash": 1}, TypeError, "squash must be True or False, got 1"),
     ],
 )
 def test_errors_of_the_transform(options, error, message):
     with pytest.raises(error, match=message):
         ImageTransform(**options)
+
+
+def test_equal_transforms_have_one_text():
+    numbers = {"mean": (0, 0.5, 1), "resize": 300, "crop": 280, "flip": 1}
+    counted = {
+        "mean": tuple(np.array([0, 0.5, 1])),
+        "resize": np.int64(300),
+        "crop": np.int64(280),
+        "flip": np.float64(1),
+    }
+    assert repr(ImageTransform(**numbers)) == repr(ImageTransform(**counted))
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import IterableDataset, TensorDataset
 
 from dalib.data import (
     Domain,
     DomainSet,
     ImageFiles,
+    TensorInputs,
     arrays,
     datasets,
     duplicates,
@@ -47,6 +48,8 @@ def test_a_table_of_text_and_one_of_numbers(tmp_path):
     assert table_file(tmp_path / "c.csv", classes=["010", "009", "001"]).domains["a"].labels.tolist() == [0, 1, 2]
     long = "99999999999999999999"
     assert table_file(write(tmp_path / "d.csv", f"domain,label,x\na,{long},1\na,3,2\n")).classes == ("3", long)
+    arabic = "domain,label,x\na,3,1\na,\u0663,2\n"  # the digit three of another script
+    assert table_file(write(tmp_path / "e.csv", arabic)).domains["a"].labels.tolist() == [0, 1]
     named = table_file(tmp_path / "b.CSV", classes=["9", "10", "-1", "7"])
     assert named.domains["a"].labels.tolist() == [1, 0, 2]
 
@@ -55,6 +58,8 @@ def test_a_table_of_text_and_one_of_numbers(tmp_path):
     ("text", "options", "message"),
     [
         ("", {}, "must have a first line with the names of the columns"),
+        (",domain,label,x\n0,a,0,1\n", {}, "an empty name in column 1; .* left out by to_csv\\(index=False\\)"),
+        ("domain;label;x\na;0;1\n", {}, "must have columns with commas between them, got the one column 'domain;label"),
         ("domain,label,x\n", {}, "and rows below it, got none"),
         ("domain,label,x\na,0,1\nb,0\n", {}, "line 3 must have 3 values as the first line has, got 2"),
         ("domain,label,x,x\na,0,1,1\n", {}, "every column once .* got 'domain', 'label', 'x', 'x'"),
@@ -105,6 +110,8 @@ def test_parquet_where_pandas_can_read_it(tmp_path, monkeypatch):
         ({"label": ["u", None, "u", "u"]}, "got none in row 2"),
         ({"x": [1, np.nan, 1, 1]}, "must be finite, got nan in row 2"),
         ({"x": ["1", "u", "1", "1"]}, "must hold numbers"),
+        ({"label": pandas.array([1, None, 0, 0], dtype="Int64")}, "got none in row 2"),
+        ({"x": pandas.to_datetime(["2020"] * 4)}, r"column 'x' of .* must hold numbers, got datetime64"),
     ]:
         frame.assign(**change).to_parquet(path)
         with pytest.raises(ValueError, match=message):
@@ -112,6 +119,24 @@ def test_parquet_where_pandas_can_read_it(tmp_path, monkeypatch):
     frame[:0].to_parquet(path)
     with pytest.raises(ValueError, match="must have rows, got none"):
         table_file(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": ("Int64", [1, None])}, "column 'label' of .* a value in every row, got none in row 2"),
+        ({"domain": ("string", ["a", None])}, "column 'domain' of .* a value in every row, got none in row 2"),
+        ({"x": ("Float64", [1, None])}, "column 'x' of .* (got '<NA>'|be finite, got nan) in row 2"),
+        ({"x": ("datetime64[ns]", ["2020-01-01", "2020-01-02"])}, r"must hold numbers, got datetime64\[ns\]"),
+    ],
+)
+def test_missing_values_and_times_of_parquet_are_named(change, message, tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas", reason="Parquet needs pandas")
+    columns = {"domain": ("object", ["a", "a"]), "label": ("int64", [0, 1]), "x": ("float64", [1, 2])} | change
+    frame = pandas.DataFrame({name: pandas.Series(values, dtype=kind) for name, (kind, values) in columns.items()})
+    monkeypatch.setattr(pandas, "read_parquet", lambda path: frame)
+    with pytest.raises(ValueError, match=message):
+        table_file(write(tmp_path / "a.parquet", ""))
 
 
 def test_a_damaged_parquet_file_and_one_without_pandas(tmp_path, monkeypatch):
@@ -154,6 +179,54 @@ def test_a_matlab_file_of_features(tmp_path):
     scipy.io.savemat(tmp_path / "set.mat", {key: content[key] for key in ("shop_x", "desk_x")})
     with pytest.raises(ValueError, match="missing: shop_y, desk_y, classes"):
         feature_file(tmp_path / "set.mat")
+
+
+def test_texts_of_a_matlab_file_may_be_filled_up_and_extra_variables_anything(tmp_path):
+    content = {
+        "shop_x": X,
+        "shop_y": np.array(["mugs", "pen"]),
+        "classes": np.array(["mugs", "pen"]),
+        "about": {"a": 1},
+    }
+    scipy.io.savemat(tmp_path / "set.mat", content)
+    assert feature_file(tmp_path / "set.mat").domains["shop"].labels.tolist() == [0, 1]
+
+
+def matlab_73(path, classes, **sizes):
+    """A file as MATLAB's save(..., '-v7.3') writes it: all is transposed, a cell holds references."""
+    h5py = pytest.importorskip("h5py", reason="needs h5py")
+
+    def put(place, name, values, kind):
+        dataset = place.create_dataset(name, data=values)
+        dataset.attrs["MATLAB_class"] = np.bytes_(kind)
+        return dataset
+
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name in ("shop", "desk"):
+            put(file, f"{name}_x", np.array([[1.0, 3], [2, 4]]), "double")
+            put(file, f"{name}_y", np.array([[0.0, 1]]), "double")
+        parts = [
+            put(file, f"#refs#/{k}", np.array([[ord(sign)] for sign in text], "u2"), "char")
+            if isinstance(text, str)
+            else put(file, f"#refs#/{k}", np.array([[text]]), "double")
+            for k, text in enumerate(classes)
+        ]
+        put(file, "classes", np.array([[part.ref for part in parts]], dtype=h5py.ref_dtype), "cell")
+        for name, size in sizes.items():
+            del file[name]
+            put(file, name, np.array(size, "u8"), "double").attrs["MATLAB_empty"] = np.uint8(1)
+    return path
+
+
+def test_a_matlab_file_of_version_73_may_hold_its_classes_in_a_cell(tmp_path):
+    read = feature_file(matlab_73(tmp_path / "set.mat", ["mug", "fountain pen"]))
+    assert read.classes == ("mug", "fountain pen")
+    assert read.domains["desk"].inputs.tensor.tolist() == [[1, 2], [3, 4]]
+    assert read.domains["desk"].labels.tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"set\.mat: .*a MATLAB cell array of other things than texts"):
+        feature_file(matlab_73(tmp_path / "set.mat", ["mug", 3.0]))
+    with pytest.raises(ValueError, match=r"inputs of domain 'desk' must have shape .* got \(0, 2\)"):
+        feature_file(matlab_73(tmp_path / "set.mat", ["mug", "pen"], desk_x=[0, 2]))
 
 
 # --- data sets --------------------------------------------------------------------------------------------------------
@@ -213,6 +286,21 @@ def test_labels_are_those_of_the_items_where_targets_are_others():
     assert datasets({"shop": one_hot}, classes=["mug", "pen"]).domains["shop"].labels.tolist() == [0, 1]
 
 
+def test_items_may_be_arrays_of_any_layout():
+    x = np.arange(6.0).reshape(2, 3)
+    items = [(x[:, ::-1], 0), (x.astype(">f4")[:, ::-1], 0)]
+    read = datasets({"a": items}).domains["a"].inputs.load([0, 1])
+    assert read.tolist() == [x[:, ::-1].tolist()] * 2
+
+
+class Stream(IterableDataset):
+    def __len__(self):
+        return 1
+
+    def __iter__(self):
+        yield torch.zeros(2), 0
+
+
 class Noise(Words):
     def __getitem__(self, k):
         return torch.rand(2), self.labels[k]
@@ -243,6 +331,10 @@ class Holes(Words):
         ),
         ({"a": [(X, [0, 1])]}, ValueError, r"an item, got \[0, 1\] at position 0"),
         ({"a": [("picture", 0)]}, TypeError, "with a tensor or array as input, got str at position 0"),
+        ({"a": [(X * 1j, 0)]}, TypeError, "input of domain 'a' at position 0 must be numbers, got dtype complex128"),
+        ({"a": [(torch.ones(2) * 1j, 0)]}, TypeError, "must be real numbers, got dtype torch.complex64"),
+        ({"a": [(np.array(["u"]), 0)]}, TypeError, "input of domain 'a' at position 0 must be numbers, got dtype <U1"),
+        ({"a": Stream()}, TypeError, r"domains\['a'\] must be a map-style data set with len and \[k\], got Stream"),
         ({"a": Noise([0, 1])}, ValueError, "must be the same at every read"),
         ({"a": [(X, 0)], "b": [(X, 1)]}, ValueError, "a lacks 1; b lacks 0"),
     ],
@@ -274,6 +366,9 @@ def test_duplicates_across_domains_and_within():
     ]
     lazy = datasets({"a": TensorDataset(torch.tensor(rows), torch.tensor([0, 1, 0, 1]))})
     assert duplicates(lazy, across_domains=False) == [[("a", 0), ("a", 2)]]
+    halves = TensorInputs(torch.tensor([[1.0, 2], [0, 4], [1, 2]], dtype=torch.bfloat16))
+    half = DomainSet("s", {"a": Domain("a", halves, np.zeros(3, int), ("mug",))})
+    assert duplicates(half, across_domains=False) == [[("a", 0), ("a", 2)]]
     with pytest.raises(TypeError, match="domain_set must be a DomainSet, got list"):
         duplicates([])
 
@@ -322,6 +417,20 @@ def test_a_picture_of_another_format_that_is_cut_off_is_named_before_it_is_neede
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=rf"paths must be readable images, got .*a\.{ending}"):
             ImageFiles([path]).fingerprint()
+
+
+def test_a_photograph_cut_off_behind_its_thumbnail_is_named_before_it_is_needed(tmp_path):
+    noise = PIL.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8))
+    noise.save(tmp_path / "a.jpg")
+    noise.resize((8, 8)).save(tmp_path / "small.jpg")
+    content, small = (tmp_path / "a.jpg").read_bytes(), b"Exif\0\0" + (tmp_path / "small.jpg").read_bytes()
+    head = b"\xff\xd8\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small
+    for filling in (b"", b"\xff"):  # a marker may have bytes FF before it
+        (tmp_path / "a.jpg").write_bytes(head + filling + content[2:])
+        assert ImageFiles([tmp_path / "a.jpg"]).fingerprint()
+        (tmp_path / "a.jpg").write_bytes(head + filling + content[2:40])
+        with pytest.raises(ValueError, match=r"paths must be readable images, got .*a\.jpg"):
+            ImageFiles([tmp_path / "a.jpg"]).fingerprint()
 
 
 def test_a_page_named_as_a_picture_is_named_before_it_is_needed(tmp_path):

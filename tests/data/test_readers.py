@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from dalib.data import (
     MANIFESTS,
@@ -50,6 +50,35 @@ def test_arrays_take_numpy_and_torch_integers_and_strings():
     assert numbers.domains["b"].inputs.tensor.dtype == torch.float32
     words = arrays({"a": (X, np.array(["pen", "mug"], dtype=object))}, classes=["pen", "ruler", "mug"])
     assert words.domains["a"].labels.tolist() == [0, 2]
+
+
+def test_arrays_of_any_layout_are_their_numbers():
+    x = np.array([[1.0, 2, 3], [4, 5, 6]])
+    fixed = x.astype(np.float32)
+    fixed.flags.writeable = False
+    layouts = (x.astype(">f8"), x.astype(">i4"), x[::-1][::-1], np.asfortranarray(x), x.astype(np.longdouble), fixed)
+    for given in layouts:
+        read = arrays({"a": (given, np.array([0, 1], ">i8"))}).domains["a"]
+        assert read.inputs.tensor.tolist() == x.tolist()
+        assert read.labels.tolist() == [0, 1]
+    turned = arrays({"a": (x[:, ::-1], [0, 1])}).domains["a"].inputs.tensor
+    assert turned.tolist() == x[:, ::-1].tolist()
+
+
+def test_frames_are_read_as_their_numbers_and_texts():
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    frame = pandas.DataFrame({"u": [1.5, 2], "v": [3, 4], "w": [True, False]}, index=[7, 5])
+    for x in (frame, frame.convert_dtypes()):
+        for y in (
+            ["pen", "mug"],
+            pandas.Series(["pen", "mug"], dtype="category"),
+            pandas.Series([9, 4], dtype="Int64"),
+        ):
+            read = arrays({"a": (x, y)}).domains["a"]
+            assert read.inputs.tensor.tolist() == [[1.5, 3, 1], [2, 4, 0]]
+            assert read.labels.tolist() == [1, 0]
+    with pytest.raises(TypeError, match="inputs of domain 'a' must be numbers, got dtype object"):
+        arrays({"a": (frame.assign(v=pandas.array([1, None], dtype="Int64")), [0, 1])})
 
 
 def test_arrays_with_classes_read_integers_as_positions():
@@ -102,6 +131,14 @@ def test_a_feature_file_comes_back_as_it_was_written(tmp_path):
     assert (read.name, list(read.domains), read.classes) == ("set", ["shop", "desk"], ("mug", "pen"))
     assert read.domains["desk"].inputs.tensor.tolist() == [[2, 0], [0, 2]]
     assert read.domains["desk"].labels.tolist() == [1, 0]
+
+
+def test_other_keys_of_a_feature_file_are_not_read(tmp_path):
+    np.savez(tmp_path / "set.npz", **GOOD, paths=np.array(["a.png", None], dtype=object))
+    assert list(feature_file(tmp_path / "set.npz").domains) == ["shop", "desk"]
+    np.savez(tmp_path / "set.npz", features=X, paths=np.array([None], dtype=object))
+    with pytest.raises(ValueError, match="missing: <domain>_x and <domain>_y, classes; found: features, paths"):
+        feature_file(tmp_path / "set.npz")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +233,24 @@ def test_errors_of_an_image_folder(tmp_path):
     (tmp_path / "desk" / "stapler").mkdir()
     with pytest.raises(ValueError, match="must hold images, got none in stapler"):
         image_folder(tmp_path)
+    tree(tmp_path / "nested", "images")
+    (tmp_path / "nested" / "desk" / "images" / "stapler").mkdir()
+    with pytest.raises(ValueError, match="must hold images, got none in stapler"):
+        image_folder(tmp_path / "nested")
+    for argument in ("domains", "classes"):
+        with pytest.raises(TypeError, match=f"{argument} must be a sequence of names, got str"):
+            image_folder(tmp_path, **{argument: "desk"})
+    with pytest.raises(ValueError, match="domains must name at least one folder, got none"):
+        image_folder(tmp_path, domains=())
+
+
+def test_a_link_that_leads_nowhere_is_no_row_less(tmp_path):
+    tree(tmp_path)
+    (tmp_path / "shop" / "mug" / "2.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(FileNotFoundError, match=r"got 1 of 5 that do not, such as .*2\.png"):
+        image_folder(tmp_path)
+    image(tmp_path / "gone.png")
+    assert len(image_folder(tmp_path, domains=("shop",)).domains["shop"]) == 5
 
 
 def test_wrong_nestings_are_explained(tmp_path):
@@ -240,6 +295,25 @@ def test_the_longest_ending_wins(tmp_path):
     assert read.domains["shop"].inputs.paths[0] == tmp_path / "shop" / "mug" / "0.png"
 
 
+def test_the_longest_ending_wins_whatever_stands_before_it_in_the_list(tmp_path):
+    for path in ("mug/0.png", "shop/pen/0.png", "pen/0.png"):
+        image(tmp_path / path)
+    lines = ("/x/shop/mug/0.png 0", "/x/shop/pen/0.png 1")
+    for ordered in (lines, lines[::-1]):
+        read = image_list({"shop": write(tmp_path / "l.txt", *ordered)}, root=tmp_path).domains["shop"]
+        assert {path.relative_to(tmp_path).as_posix() for path in read.inputs.paths} == {"mug/0.png", "shop/pen/0.png"}
+
+
+def test_a_tab_ends_a_path_and_no_other_sign_ends_a_line(tmp_path):
+    names = ("a b.png", "a\x85b.png", "a\u2028b.png")
+    for name in names:
+        image(tmp_path / "mug" / name)
+    (tmp_path / "l.txt").write_bytes("".join(f"//x/mug/{name}\t0\r\n" for name in names).encode())
+    assert [path.name for path in image_list({"a": tmp_path / "l.txt"}, root=tmp_path).domains["a"].inputs.paths] == [
+        *names
+    ]
+
+
 def test_labels_whose_folders_disagree_are_named_by_their_number(tmp_path):
     image(tmp_path / "u" / "0.png")
     image(tmp_path / "v" / "0.png")
@@ -275,8 +349,12 @@ def test_errors_of_an_image_list(tmp_path):
             read()
     with pytest.raises(FileNotFoundError, match="root must be a folder"):
         image_list({"a": lines}, root=tmp_path / "no")
+    with pytest.raises(FileNotFoundError, match=r"root must be a folder, got .*, which is a file"):
+        image_list({"a": lines}, root=lines)
     with pytest.raises(TypeError, match="lists must be a mapping"):
         image_list([lines], root=tmp_path)
+    with pytest.raises(TypeError, match="classes must be a sequence of names, got str"):
+        image_list({"a": lines}, root=tmp_path, classes="ab")
 
 
 # --- Office-31 --------------------------------------------------------------------------------------------------------
@@ -323,6 +401,14 @@ def test_real_office31_from_images_lists_and_features_is_the_same_set():
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 
+class Stream(IterableDataset):
+    def __len__(self):
+        return 1
+
+    def __iter__(self):
+        yield torch.zeros(2), 0
+
+
 def test_weights_travel_through_a_loader():
     pairs = [(torch.full((2,), float(k)), k) for k in range(4)]
     x, y, weights = next(iter(DataLoader(with_weights(pairs, np.arange(4) + 0.5), batch_size=4)))
@@ -341,8 +427,9 @@ def test_weights_travel_through_a_loader():
         ([(0, 0)], [1.0, 2.0], ValueError, r"weights must have shape \(1,\)"),
         ([(0, 0)], [-1.0], ValueError, "must not be negative"),
         ([(0, 0)], [float("nan")], ValueError, "weights must be finite"),
-        ([(0, 0)], ["heavy"], TypeError, "weights must be an array of real numbers, got other values"),
-        ([(0, 0)], [[1.0], [1.0, 2.0]], TypeError, "weights must be an array of real numbers, got other values"),
+        ([(0, 0)], ["a"], TypeError, "weights must be numbers, got dtype <U1"),
+        (Stream(), [1.0], TypeError, "map-style data set with len\\(\\) and items, got Stream"),
+        ([(0, 0)], [[1.0], [1.0, 2.0]], TypeError, "weights must be numbers, got rows of unlike lengths"),
     ],
 )
 def test_errors_of_with_weights(dataset, weights, error, message):
