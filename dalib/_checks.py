@@ -179,9 +179,14 @@ def one_a_row(made: object, rows: int, name: str) -> Tensor:
     return made.reshape(rows)
 
 
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a real number, of Python or of NumPy."""
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
+
+
 def number(value: object, name: str) -> None:
     """Raise unless ``value`` is a real number, of Python or of NumPy."""
-    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+    if not is_number(value):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
 
 

@@ -119,11 +119,11 @@ class Scheduled(nn.Module):
 
     def __init__(self, value: float | Schedule, *, name: str = "value") -> None:
         super().__init__()
-        if isinstance(value, bool) or not (isinstance(value, int | float) or callable(value)):
+        if not (_checks.is_number(value) or callable(value)):
             raise TypeError(f"{name} must be a number or a schedule step -> float, got {type(value).__name__}")
         self.name = name
-        self.schedule: Schedule | None = None if isinstance(value, int | float) else value
-        self.constant = finite_number(value, name) if isinstance(value, int | float) else 0.0
+        self.schedule: Schedule | None = value if callable(value) else None
+        self.constant = 0.0 if callable(value) else finite_number(value, name)
         self._count = 0  # host copy of the step, so that advancing never waits for a device
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("value", torch.zeros((), dtype=torch.float32), persistent=False)

@@ -161,8 +161,7 @@ def _of_dalib(forward: object) -> bool:
 
 
 def _in_range(value: float, name: str, below: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    _checks.number(value, name)
     if not 0 <= value < below:
         end = "finite and not negative" if below == math.inf else f"in [0, {below:g})"
         raise ValueError(f"{name} must be {end}, got {value:g}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dalib import _checks
 from dalib.benchmark.kinds import kind
 from dalib.benchmark.task import Task, hidden_rows
 from dalib.data import Domain, DomainSet, Inputs, TensorInputs
@@ -251,10 +252,9 @@ def scenarios(domain_set: DomainSet, pairs: Iterable[tuple[str, str]] | None = N
     return chosen
 
 
-def check_share(share: object, name: str) -> None:
+def check_share(share: float, name: str) -> None:
     """Raise unless ``share`` is a number in ``[0, 1)``."""
-    if isinstance(share, bool) or not isinstance(share, int | float):
-        raise TypeError(f"{name} must be a number, got {type(share).__name__}")
+    _checks.number(share, name)
     if not 0 <= share < 1:
         raise ValueError(f"{name} must be in [0, 1), got {share:g}")
 

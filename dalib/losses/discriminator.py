@@ -44,8 +44,7 @@ class DomainDiscriminator(nn.Sequential):
         for switch, name in ((batch_norm, "batch_norm"), (spectral_norm, "spectral_norm")):
             if not isinstance(switch, bool):
                 raise TypeError(f"{name} must be True or False, got {switch!r}")
-        if isinstance(dropout, bool) or not isinstance(dropout, int | float):
-            raise TypeError(f"dropout must be a number, got {type(dropout).__name__}")
+        _checks.number(dropout, "dropout")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout:g}")
         layers: list[nn.Module] = []

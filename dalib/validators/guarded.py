@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from dalib import _checks
 from dalib.evaluation import Evaluation
 from dalib.validators import _rows
 
@@ -48,8 +49,7 @@ def guarded(score: Score, *, max_share: float = 0.5) -> Score:
     """
     if not callable(score):
         raise TypeError(f"score must be a function of an evaluation, got {type(score).__name__}")
-    if isinstance(max_share, bool) or not isinstance(max_share, int | float):
-        raise TypeError(f"max_share must be a number, got {type(max_share).__name__}")
+    _checks.number(max_share, "max_share")
     if not 0 < max_share < 1:
         raise ValueError(f"max_share must lie between 0 and 1, got {max_share:g}")
     made = partial(_unless_collapsed, score=score, max_share=float(max_share))

@@ -33,7 +33,12 @@ class RelativeRatio(NamedTuple):
     """Mean of the ratio over the source rows that it was learnt from; weights are divided by it."""
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """One weight a row, shape ``(rows,)``; their mean is one over the source rows it was learnt from."""
+        """One weight a row, shape ``(rows,)``; their mean is one over the source rows it was learnt from.
+
+        Raises:
+            TypeError: If the rows are not a floating-point tensor.
+            ValueError: If they do not have the features that the ratio was learnt from, or are not finite.
+        """
         _checks.matrix(rows, "rows")
         if rows.shape[1] != self.centres.shape[1]:
             raise ValueError(f"rows must have {self.centres.shape[1]} features, got {rows.shape[1]}")
@@ -86,8 +91,7 @@ def relative_ratio(
         tensor([1.2449, 0.1685])
     """
     _checks.two_samples(source, target)
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
-        raise TypeError(f"alpha must be a number, got {type(alpha).__name__}")
+    _checks.number(alpha, "alpha")
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
     _checks.at_least(centres, 1, "centres")

@@ -63,8 +63,7 @@ def kernel_mean_matching_weights(
         _checks.positive(value, name)
     n = len(source)
     epsilon = (math.sqrt(n) - 1.0) / math.sqrt(n) if slack is None else slack
-    if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)):
-        raise TypeError(f"slack must be a number, got {type(epsilon).__name__}")
+    _checks.number(epsilon, "slack")
     if not 0.0 <= epsilon < math.inf:
         raise ValueError(f"slack must be at least 0 and finite, got {epsilon}")
     if max_weight < 1.0 - epsilon:

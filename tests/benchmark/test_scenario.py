@@ -99,6 +99,7 @@ def test_a_split_is_a_function_of_seed_and_holdout(scenario):
     assert {first: "kept"}[again] == "kept"
     assert first != other
     assert first != scenario.split(0)
+    assert scenario.split(0, np.float32(0.5)) == scenario.split(0, 0.5)
     with pytest.raises(ValueError, match="read-only"):
         first.source[0] = 3
 

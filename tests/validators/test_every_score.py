@@ -6,6 +6,7 @@ import math
 import pickle
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -154,7 +155,7 @@ def test_the_guard_rejects_before_scoring():
     assert guard(evaluation(certain([0, 0, 1, 2], 3))) == 3.0  # exactly the share
     assert guard(evaluation(certain([0, 0, 0, 2], 3))) == -math.inf
     assert len(calls) == 1
-    assert guarded(score, max_share=0.8)(evaluation(certain([0, 0, 0, 2], 3))) == 3.0
+    assert guarded(score, max_share=np.float32(0.8))(evaluation(certain([0, 0, 0, 2], 3))) == 3.0
 
 
 def test_a_guarded_score_can_be_pickled_and_guarded_again():
