@@ -1,5 +1,8 @@
+from collections import UserDict, namedtuple
+
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_sequence
 
 from dalib import Batch, Outputs
 
@@ -25,6 +28,18 @@ def test_batch_moves_dictionaries_too():
     batch = Batch({"pixels": torch.zeros(2, 3)}, labels=torch.tensor([0, 1])).to("meta")
     assert batch.inputs["pixels"].device.type == batch.labels.device.type == "meta"
     assert batch.weights is None
+
+
+def test_batch_moves_whatever_holds_tensors():
+    rows = torch.zeros(2, 3)
+    named = namedtuple("Graph", "nodes edges")(rows, {"pairs": rows})
+    packed = pack_sequence([torch.zeros(3, 2), torch.zeros(2, 2)])
+    moved = Batch([UserDict(pixels=rows), named, packed, "text", None]).to("meta").inputs
+    assert moved[0]["pixels"].device.type == "meta"
+    assert moved[1].nodes.device.type == moved[1].edges["pairs"].device.type == "meta"
+    assert moved[2].data.device.type == "meta"
+    assert moved[3:] == ["text", None]
+    assert rows.device.type == "cpu"
 
 
 @pytest.mark.parametrize(
