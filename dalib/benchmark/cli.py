@@ -1,4 +1,4 @@
-"""The command line: ``dalib run``, ``dalib table``, ``dalib report``, ``dalib list``."""
+"""The command line: ``dalib run``, ``dalib table``, ``dalib report``, ``dalib features``, ``dalib list``."""
 
 from __future__ import annotations
 
