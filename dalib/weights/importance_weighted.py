@@ -34,7 +34,8 @@ class ImportanceWeighted(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
               \bar w_i = w_i^\lambda \Big/ \frac1n \sum_j w_j^\lambda
 
     ``fit(X, y)`` takes the labelled source; the unlabelled target is a parameter of the constructor. So cross-validation
-    slices the source and leaves the target whole, and ``clone``, pipelines and grid searches work as ever.
+    slices the source and leaves the target whole, and ``clone`` and grid searches work as ever. A pipeline is the
+    ``estimator``: as the last step of one it would be given transformed source rows, and a target that is not.
 
     The exponent trades bias for variance: 0 is plain training, 1 is fully weighted. Choose between with
     ``GridSearchCV(..., {"flattening": [0, 0.5, 1]}, scoring=importance_weighted_scorer(...))``.
