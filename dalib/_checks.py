@@ -179,14 +179,9 @@ def one_a_row(made: object, rows: int, name: str) -> Tensor:
     return made.reshape(rows)
 
 
-def is_number(value: object) -> bool:
-    """Whether ``value`` is a real number, of Python or of NumPy."""
-    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
-
-
 def number(value: object, name: str) -> None:
     """Raise unless ``value`` is a real number, of Python or of NumPy."""
-    if not is_number(value):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
 
 
@@ -202,6 +197,13 @@ def not_negative(value: float, name: str) -> None:
     number(value, name)
     if not 0 <= value < float("inf"):
         raise ValueError(f"{name} must be finite and not negative, got {value:g}")
+
+
+def dropout(value: float) -> None:
+    """Raise unless ``value`` is a number in ``[0, 1)``."""
+    number(value, "dropout")
+    if not 0 <= value < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {value:g}")
 
 
 def at_least(value: int, least: int, name: str) -> None:

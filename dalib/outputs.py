@@ -44,7 +44,7 @@ def _to(part: Any, device: torch.device | str) -> Any:
         return part.to(device)
     if isinstance(part, list | tuple):
         moved = [_to(value, device) for value in part]
-        return type(part)(*moved) if hasattr(part, "_fields") else type(part)(moved)
+        return type(part)(*moved) if hasattr(part, "_fields") else type(part)(moved)  # a named tuple takes its fields
     return part
 
 

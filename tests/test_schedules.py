@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dalib import Align, coral_loss, linear_ramp, sigmoid_ramp
+from dalib import linear_ramp, sigmoid_ramp
 from dalib.schedules import Scheduled
 
 
@@ -29,10 +29,10 @@ def test_a_number_stays_a_number():
     assert isinstance(scheduled(), float)
 
 
-@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.int64(2), 2])
-def test_a_number_of_numpy_is_a_number(number):
-    assert Scheduled(number)() == float(number)
-    assert Align(coral_loss, weight=number).weight() == float(number)
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.int64(2)])
+def test_numbers_of_numpy_are_numbers(number):
+    assert Scheduled(number)() == number
+    assert isinstance(Scheduled(number)(), float)
 
 
 def test_state_resumes_the_schedule_to_the_bit():

@@ -240,6 +240,8 @@ def scenarios(domain_set: DomainSet, pairs: Iterable[tuple[str, str]] | None = N
     full = {name.lower(): name for name in short} | {name.lower(): long for long, name in short.items()}
     chosen = []
     for pair in domain_set.pairs() if pairs is None else pairs:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise ValueError(f"pairs must hold pairs (source, target) of names, got {pair!r}")
         for name in pair:
             if name.lower() not in full:
                 known = ", ".join(f"{long} ({name})" for long, name in short.items())

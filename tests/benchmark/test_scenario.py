@@ -137,6 +137,9 @@ def test_all_ordered_pairs_or_those_named_by_long_or_short_names(domain_set):
 
 
 def test_wrong_pairs_and_domains(domain_set):
+    for pair in (("A",), "AW", ("A", "W", "D")):
+        with pytest.raises(ValueError, match="pairs must hold pairs"):
+            scenarios(domain_set, [pair])
     with pytest.raises(
         ValueError, match=r"pairs must name domains of gaussians, got 'X'; known: amazon \(A\), dslr \(D\)"
     ):
