@@ -4,8 +4,8 @@
     ``*_loss(source, target)`` is minimised. ``*_score(evaluation)`` is maximised. ``fit(source, target)`` learns, and
     what it learnt ends in ``_``.
 
-This front door loads torch and numpy alone; ``dalib.weights``, ``dalib.data``, ``dalib.benchmark`` and ``dalib.testing``
-are loaded when they are first used.
+This front door loads torch and numpy alone; ``dalib.weights``, ``dalib.data``, ``dalib.validators``, ``dalib.benchmark`` and
+``dalib.testing`` are loaded when they are first used.
 """
 
 import importlib
@@ -47,6 +47,8 @@ _LATER = {
     "with_weights": "dalib.data",
     "benchmark": "dalib.benchmark",
     "data": "dalib.data",
+    "evaluation": "dalib.evaluation",
+    "metrics": "dalib.metrics",
     "testing": "dalib.testing",
     "validators": "dalib.validators",
     "weights": "dalib.weights",

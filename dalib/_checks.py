@@ -199,6 +199,13 @@ def not_negative(value: float, name: str) -> None:
         raise ValueError(f"{name} must be finite and not negative, got {value:g}")
 
 
+def dropout(value: float) -> None:
+    """Raise unless ``value`` is a number in ``[0, 1)``."""
+    number(value, "dropout")
+    if not 0 <= value < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {value:g}")
+
+
 def at_least(value: int, least: int, name: str) -> None:
     """Raise unless ``value`` is an integer of at least ``least``, of Python or of NumPy."""
     if isinstance(value, bool) or not isinstance(value, _INTEGERS):

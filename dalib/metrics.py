@@ -47,13 +47,13 @@ class OpenSetAccuracy(NamedTuple):
     """Accuracies with an unknown class, each a mean over classes, in ``[0, 1]``."""
 
     known: float
-    """OS*: mean over the known classes that have rows."""
+    """OS*: mean over the known classes that have rows; NaN if none has."""
     unknown: float
     """UNK: share of the unknown rows that are rejected; NaN without such rows."""
     overall: float
     """OS: mean over the known classes and the unknown one, each counting as one class."""
     harmonic: float
-    """HOS, the H-score: harmonic mean of ``known`` and ``unknown``; 0 if either is 0."""
+    """HOS, the H-score: harmonic mean of ``known`` and ``unknown``; 0 if either is 0, NaN if either is NaN."""
 
 
 def open_set_accuracy(predicted: Any, labels: Any, *, known: int) -> OpenSetAccuracy:

@@ -8,8 +8,11 @@ change; the tests do the same.
 from __future__ import annotations
 
 import argparse
+import ast
+import functools
 import importlib
 import inspect
+import itertools
 import json
 import pkgutil
 import re
@@ -17,7 +20,6 @@ import statistics
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,7 @@ def _inline(text: str) -> str:
     text = re.sub(r":math:`([^`]+)`", r"$\1$", text)
     text = re.sub(r":\w+:`~?([^`]+)`", lambda m: f"`{m[1].removeprefix('dalib.')}`", text)
     text = re.sub(r"(?<!`)``([^`]+)``(?!`)", r"`\1`", text)
+    text = re.sub(r"^\.\. \[(\d+)\] ", r"\1. ", text, flags=re.MULTILINE)  # references without a heading
     return re.sub(r" \[(\d+)\]_", r" [\1]", text)
 
 
@@ -88,21 +91,70 @@ def reference_page(room: str) -> str:
     parts = [f"# {room}", "", markdown(module.__doc__ or ""), ""]
     for name in module.__all__:
         thing = getattr(module, name)
-        if not (inspect.isfunction(thing) or inspect.isclass(thing)):
-            continue
-        if room == "dalib" and thing.__module__ != "dalib":
+        if room == "dalib" and getattr(thing, "__module__", "") != "dalib":
             continue  # described in its own room
-        parts += [f"## {name}", "", "```python", f"{name}{_signature(thing)}", "```", ""]
-        parts += [markdown(inspect.getdoc(thing) or ""), ""]
+        parts += [f"## {name}", "", *_described(room, name, thing)]
     if room == "dalib":
         parts += ["## The front door", "", ", ".join(f"`{name}`" for name in module.__all__), ""]
+        pages = [*(name.removeprefix("dalib.") for name in rooms()[1:]), "hall"]
+        parts += ["## The rooms", "", ", ".join(f"[{page}]({page}.md)" for page in pages), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
+
+
+def _described(module: str, name: str, thing: object) -> list[str]:
+    """Signature and docstring of a function or a class, with a line for each method; or of what is neither."""
+    if not (inspect.isfunction(thing) or inspect.isclass(thing)):
+        definition, about = _definition(_home(module, name), name)
+        return ["```python", definition, "```", "", markdown(about), ""]
+    methods = _methods(thing) if inspect.isclass(thing) else []
+    return [
+        *("```python", f"{name}{_signature(thing)}", "```", ""),
+        *(markdown(inspect.getdoc(thing) or ""), ""),
+        *(["**Methods**", "", *methods, ""] if methods else []),
+    ]
+
+
+def _methods(thing: type) -> list[str]:
+    """A line for each public method and property that dalib wrote."""
+    lines = []
+    for attribute in inspect.classify_class_attrs(thing):
+        name, member = attribute.name, getattr(thing, attribute.name, None)
+        ours = attribute.defining_class.__module__.split(".")[0] == "dalib" and not name.startswith("_")
+        called = callable(member)
+        about = inspect.getdoc(member) if called or isinstance(member, property | functools.cached_property) else None
+        if ours and about and name not in ("forward", "extra_repr"):
+            signature = re.sub(r"^\(self(, )?", "(", _signature(member)) if called else ""
+            lines.append(f"- `{name}{signature}`: {' '.join(_inline(about).split(chr(10) * 2)[0].split())}")
+    return lines
+
+
+def _home(module: str, name: str) -> str:
+    """The module of dalib that a name comes from, through its imports."""
+    for node in ast.parse(inspect.getsource(importlib.import_module(module))).body:
+        if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == name for alias in node.names):
+            return _home(node.module, name)
+    return module
+
+
+def _definition(module: str, name: str) -> tuple[str, str]:
+    """How a module defines a name that is neither function nor class, and the text below; empty if it does not."""
+    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    for node, below in itertools.pairwise([*tree.body, ast.Pass()]):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
+            # Of a table the type says what is looked up by what; its entries are too many.
+            shown = f"{name}: {ast.unparse(node.annotation)}" if isinstance(node, ast.AnnAssign) else ast.unparse(node)
+            return shown, str(text)
+    return "", ""
 
 
 def _signature(thing: object) -> str:
     text = str(inspect.signature(thing))  # type: ignore[arg-type]
     text = re.sub(r" at 0x[0-9a-f]+", "", text)
+    text = re.sub(r"mappingproxy\(\{.*?\}\)", "SCORES", text)  # the one mapping among the defaults
     text = re.sub(r"(: |-> )'([^']+)'", r"\1\2", text)  # annotations are kept as text
+    text = re.sub(r"\(\*args(: Any)?, \*\*kwargs(: Any)?\)( -> None)?$", "()", text)  # no options of its own
     return re.sub(r"<(?:function|class) '?([\w.]+)'?>", r"\1", text)
 
 
@@ -113,10 +165,10 @@ def hall_page() -> str:
         loaded = importlib.import_module(f"dalib.{module}")
         parts += [f"## dalib.{module}", "", markdown(loaded.__doc__ or ""), ""]
         for name, thing in vars(loaded).items():
-            own = getattr(thing, "__module__", "") == loaded.__name__ and not name.startswith("_")
-            if own and (inspect.isfunction(thing) or inspect.isclass(thing)):
-                parts += [f"### {name}", "", "```python", f"{name}{_signature(thing)}", "```", ""]
-                parts += [markdown(inspect.getdoc(thing) or ""), ""]
+            made = inspect.isfunction(thing) or inspect.isclass(thing)
+            own = thing.__module__ == loaded.__name__ if made else bool(_definition(loaded.__name__, name)[1])
+            if own and not name.startswith("_"):
+                parts += [f"### {name}", "", *_described(loaded.__name__, name, thing)]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
 
 
@@ -135,7 +187,9 @@ def filled(text: str) -> str:
     text = re.sub(r"<!-- weights speed -->\n.*?<!-- end -->", lambda _: _weights_speed(), text, flags=re.DOTALL)
     text = re.sub(r"<!-- losses speed -->\n.*?<!-- end -->", lambda _: _losses_speed(), text, flags=re.DOTALL)
     for name, prose in PROSE.items():
-        text = re.sub(f"<!-- {name} -->\n.*?<!-- end -->", partial(_prose, name, prose), text, flags=re.DOTALL)
+        text = re.sub(
+            f"<!-- {name} -->\n.*?<!-- end -->", functools.partial(_prose, name, prose), text, flags=re.DOTALL
+        )
     return re.sub(r"<!-- alignment -->\n.*?<!-- end -->", lambda _: _alignment(), text, flags=re.DOTALL)
 
 

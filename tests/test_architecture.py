@@ -1,6 +1,7 @@
 """The shape of the library: floors, rooms, names, and what importing it costs."""
 
 import ast
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ FLOORS = [
     {"_bandwidths"},
     {"kernels"},
     {"reversal", "conditioning", "evaluation", "metrics"},
-    {"losses", "weights", "shallow", "transfer"},
+    {"losses", "weights"},
     {"objective", "validators"},
     {"training"},
     {"methods"},
@@ -128,6 +129,12 @@ def test_the_front_door_loads_torch_and_numpy_alone():
         for c in (code, bare)
     ]
     assert seen[0] == seen[1]
+
+
+def test_every_public_part_is_reached_from_the_front_door():
+    parts = [name for _, name, _ in pkgutil.iter_modules([str(PACKAGE)]) if not name.startswith("_")]
+    code = f"import dalib; print([name for name in {parts!r} if name not in {{**vars(dalib), **dalib._LATER}}])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_nothing_is_printed_outside_the_command_line():

@@ -1,5 +1,6 @@
 """The docs hold what docstrings and records say, and their links lead somewhere."""
 
+import doctest
 import re
 import runpy
 from pathlib import Path
@@ -32,9 +33,30 @@ def test_prose_follows_the_numbers_of_its_record(name, tmp_path):
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path):
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text("utf-8")):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", path.read_text("utf-8")):
         if "://" not in target:
-            assert (path.parent / target).exists(), f"{path.name}: {target}"
+            page = path.parent / target if target else path
+            assert page.exists(), f"{path.name}: {target}"
+            assert not anchor or anchor in anchors(page), f"{path.name}: {target}#{anchor}"
+
+
+def anchors(page):
+    """What a link may point to: the headings, in lower case, with hyphens for spaces and without other signs."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", [page for page in PAGES if page.parent == ROOT / "docs"], ids=lambda path: path.name)
+def test_examples_of_the_pages_give_what_they_show(path):
+    found = doctest.testfile(str(path), module_relative=False, optionflags=doctest.ELLIPSIS, encoding="utf-8")
+    assert found.failed == 0
+
+
+def test_the_reference_has_every_public_name():
+    surface = (ROOT / "tests" / "api_surface.txt").read_text("utf-8")
+    for room, name in re.findall(r"^dalib\.(\w+)\.(\w+)", surface, re.MULTILINE):
+        page = ROOT / "docs" / "reference" / f"{room}.md"
+        assert f"\n## {name}\n" in page.read_text("utf-8"), f"{page.name} lacks {name}"
 
 
 def test_every_record_is_whole():

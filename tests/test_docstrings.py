@@ -1,9 +1,11 @@
 """Every public name says what it takes and gives back, with an example that runs (the doctests run it)."""
 
+import ast
 import dataclasses
 import importlib
 import inspect
 import pkgutil
+import textwrap
 
 import pytest
 
@@ -61,3 +63,19 @@ def test_docstring_has_an_example_and_names_every_argument(thing):
     for name, parameter in inspect.signature(thing).parameters.items():
         if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             assert f"{name}:" in text, f"Args lacks {name}"
+
+
+@pytest.mark.parametrize("thing", list(public()))
+def test_docstring_names_every_error_that_is_raised_in_the_open(thing):
+    """What a class's methods say of themselves counts; errors of checks that it calls are not looked for."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
+    texts = [
+        ast.get_docstring(node) or "" for node in ast.walk(body) if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    ]
+    raised = {
+        ast.unparse(node.exc.func)
+        for node in ast.walk(body)
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
+    }
+    sections = "\n".join(text.partition("Raises:\n")[2] for text in texts)
+    assert not [error for error in sorted(raised) if f"    {error}: " not in sections]

@@ -1,5 +1,8 @@
+from collections import UserDict, namedtuple
+
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_sequence
 
 from dalib import Batch, Outputs
 
@@ -25,6 +28,23 @@ def test_batch_moves_dictionaries_too():
     batch = Batch({"pixels": torch.zeros(2, 3)}, labels=torch.tensor([0, 1])).to("meta")
     assert batch.inputs["pixels"].device.type == batch.labels.device.type == "meta"
     assert batch.weights is None
+
+
+def test_batch_moves_what_tokenizers_and_named_tuples_hold():
+    encoding = UserDict(input_ids=torch.zeros(2, 3))  # what a tokenizer returns is one, and no dict
+    assert Batch(encoding).to("meta").inputs["input_ids"].device.type == "meta"
+    views = namedtuple("Views", "weak strong")(torch.zeros(2), torch.ones(2))
+    moved = Batch(views).to("meta").inputs
+    assert type(moved) is type(views)
+    assert moved.weak.device.type == moved.strong.device.type == "meta"
+
+
+def test_batch_moves_what_can_move_itself_and_leaves_the_rest():
+    packed = pack_sequence([torch.zeros(3, 2), torch.zeros(2, 2)])  # a named tuple, a part of which stays on the CPU
+    moved = Batch([packed, "text", None]).to("meta").inputs
+    assert moved[0].data.device.type == "meta"
+    assert moved[0].batch_sizes.device.type == "cpu"
+    assert moved[1:] == ["text", None]
 
 
 @pytest.mark.parametrize(

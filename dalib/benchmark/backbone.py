@@ -34,6 +34,9 @@ class Backbone:
         source: SHA-256 of the file that defines the network, where it is one of the user's.
         note: One sentence for people, for example on a normalisation that was assumed.
 
+    Raises:
+        TypeError: In ``weights_hash`` and ``describe``, if ``build`` makes no module.
+
     Example:
         >>> Backbone("identity", nn.Identity).build()
         Identity()

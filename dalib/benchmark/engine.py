@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import tempfile
 import threading
@@ -218,6 +219,8 @@ def _check(methods: Mapping[str, Method | TargetSupervised], scenarios: Sequence
             raise TypeError(f"methods must have names that are strings, got {name!r}")
         if not callable(method) and not isinstance(method, TargetSupervised):
             raise TypeError(f"methods[{name!r}] must be a function (task, seed), got {type(method).__name__}")
+        if not _takes_task_and_seed(method):
+            raise TypeError(f"methods[{name!r}] must take (task, seed), got {method!r}; wrap a recipe: trained(recipe)")
     for scenario in scenarios:
         if not isinstance(scenario, Scenario):
             raise TypeError(f"scenarios must hold Scenario, got {type(scenario).__name__}; see scenarios(domain_set)")
@@ -226,6 +229,18 @@ def _check(methods: Mapping[str, Method | TargetSupervised], scenarios: Sequence
     names = [scenario.name for scenario in scenarios]
     if len(set(names)) != len(names):
         raise ValueError(f"scenarios must have different names, got {', '.join(names)}")
+
+
+def _takes_task_and_seed(method: object) -> bool:
+    if isinstance(method, TargetSupervised):
+        return True
+    try:
+        inspect.signature(method).bind(None, 0)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    except ValueError:  # a function of another language says nothing of its arguments
+        return True
+    return True
 
 
 def _check_backend(jobs: int) -> None:

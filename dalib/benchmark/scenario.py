@@ -247,6 +247,8 @@ def scenarios(domain_set: DomainSet, pairs: Iterable[tuple[str, str]] | None = N
     full = {name.lower(): name for name in short} | {name.lower(): long for long, name in short.items()}
     chosen = []
     for pair in domain_set.pairs() if pairs is None else pairs:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise ValueError(f"pairs must hold pairs (source, target) of names, got {pair!r}")
         for name in pair:
             if name.lower() not in full:
                 known = ", ".join(f"{long} ({name})" for long, name in short.items())
@@ -259,10 +261,10 @@ def scenarios(domain_set: DomainSet, pairs: Iterable[tuple[str, str]] | None = N
     return chosen
 
 
-def check_share(share: object, name: str) -> None:
+def check_share(share: float, name: str) -> None:
     """Raise unless ``share`` is a number in ``[0, 1)``."""
     _checks.number(share, name)
-    if not 0 <= share < 1:  # type: ignore[operator]
+    if not 0 <= share < 1:
         raise ValueError(f"{name} must be in [0, 1), got {share:g}")
 
 

@@ -36,6 +36,7 @@ def image_list(
         The :class:`~dalib.data.DomainSet`.
 
     Raises:
+        TypeError: If ``lists`` is no mapping.
         FileNotFoundError: If a list, the root or images are missing.
         TypeError: If ``lists`` is no mapping, or ``classes`` a single text.
         ValueError: If a line is no ``path label``, a path leaves ``root``, or a label is far too large.

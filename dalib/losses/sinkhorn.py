@@ -140,6 +140,10 @@ class SinkhornLoss(nn.Module):
         iterations: As in :func:`sinkhorn_loss`.
         tolerance: As in :func:`sinkhorn_loss`.
 
+    Raises:
+        TypeError: If an option is of the wrong kind.
+        ValueError: If an option is out of range.
+
     Example:
         >>> round(SinkhornLoss(epsilon=0.1)(torch.zeros(2, 1), torch.full((3, 1), 2.0)).item(), 4)
         4.0

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib.conditioning import whole
 from dalib.losses import ContrastiveDomainLoss
 from dalib.objective import Align, Objective, source_cross_entropy
 from dalib.outputs import Outputs
@@ -133,10 +134,6 @@ def _likeness(rows: Tensor, centres: Tensor) -> Tensor:
     return (rows @ centres.mT).masked_fill(~known, -torch.inf)
 
 
-def _whole(outputs: Outputs) -> Outputs:
-    return outputs
-
-
 def can(
     features: int,
     classes: int,
@@ -174,4 +171,4 @@ def can(
         ``threshold`` of 0.05; here it is that of the features alone, with one bandwidth, and every row counts.
     """
     contrast = ClusteredContrast(features, classes, bank=bank, threshold=threshold)
-    return Objective(classification=source_cross_entropy, contrast=Align(contrast, on=_whole, weight=weight))
+    return Objective(classification=source_cross_entropy, contrast=Align(contrast, on=whole, weight=weight))

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib.conditioning import whole
 from dalib.distances import squared_distances
 from dalib.losses.exact_transport import exact_coupling
 from dalib.objective import Align, Objective, source_cross_entropy
@@ -75,10 +76,6 @@ class JointTransport(nn.Module):
         return f"features={self.features:g}, labels={self.labels:g}"
 
 
-def _whole(outputs: Outputs) -> Outputs:
-    return outputs
-
-
 def deepjdot(
     features: int,
     classes: int,
@@ -114,5 +111,5 @@ def deepjdot(
         The authors draw source batches with equal numbers of all classes, since a plan of two batches moves all of one to
         the other whatever their classes are. The solver runs on the CPU.
     """
-    transport = Align(JointTransport(features=feature_cost, labels=label_cost), on=_whole, weight=weight)
+    transport = Align(JointTransport(features=feature_cost, labels=label_cost), on=whole, weight=weight)
     return Objective(classification=source_cross_entropy, transport=transport)

@@ -16,7 +16,8 @@ def pooled(output: Any) -> Tensor:
 
     A matrix is taken as it is, a map ``(n, c, h, w)`` is averaged over space. Of a transformers output the
     ``pooler_output`` is taken, flattened, or where there is none the first token of ``last_hidden_state`` (averaged
-    over space if that is a map).
+    over space if that is a map). In a decoder such as GPT-2 the first token sees no other; pass ``pool=`` a function that
+    takes the last.
 
     Args:
         output: A tensor, or a transformers model output.
@@ -56,11 +57,11 @@ class FeatureClassifier(nn.Module):
     """Backbone, bottleneck and linear head: ``inputs -> (features, logits)``.
 
     The features are the bottleneck's output: linear, batch norm, ReLU and dropout, as in the deep adaptation
-    literature. With ``bottleneck=None`` they are the pooled output of the backbone.
+    literature. With ``bottleneck=None`` they are the pooled output of the backbone. Batch norm needs two rows in training.
 
     Args:
-        backbone: Any module: your own, or one from timm (``num_classes=0``), torchvision or transformers. Inputs that are
-            dictionaries are passed to it as keywords.
+        backbone: Any module: your own, or one from timm (``num_classes=0``), torchvision (its head replaced by
+            ``torch.nn.Identity()``) or transformers. Inputs that are dictionaries are passed to it as keywords.
         classes: Number of classes.
         bottleneck: Width of the bottleneck, or ``None`` for none.
         width: Number of features of the pooled backbone output. Default: found by one forward pass of ``example``.
@@ -69,8 +70,9 @@ class FeatureClassifier(nn.Module):
         dropout: Probability of dropout in the bottleneck, in ``[0, 1)``.
 
     Raises:
-        TypeError: If ``backbone`` is not a module.
-        ValueError: If a size is below 1, dropout is not in ``[0, 1)``, or neither ``width`` nor ``example`` is given.
+        TypeError: If ``backbone`` is not a module, or an option of the wrong kind.
+        ValueError: If a size is below 1, dropout is not in ``[0, 1)``, or neither ``width`` nor ``example`` is given; in
+            ``forward``, if the backbone's output is not pooled to that width, or a batch in training has one row.
 
     Example:
         >>> model = FeatureClassifier(torch.nn.Linear(8, 6), 3, bottleneck=4, width=6)
@@ -94,8 +96,7 @@ class FeatureClassifier(nn.Module):
         if not isinstance(backbone, nn.Module):
             raise TypeError(f"backbone must be a torch.nn.Module, got {type(backbone).__name__}")
         _checks.at_least(classes, 1, "classes")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout:g}")
+        _checks.dropout(dropout)
         self.backbone = backbone
         self.pool = pool
         if width is None:
@@ -141,6 +142,11 @@ class FeatureClassifier(nn.Module):
                 f"the pooled output of the backbone must have shape (rows, {self._pooled_width}), got {got}; "
                 f"give example= instead of width=, or mend pool="
             )
+        if len(vectors) == 1 and any(isinstance(m, nn.BatchNorm1d) and m.training for m in self.bottleneck.children()):
+            raise ValueError(
+                "inputs must have at least 2 rows in training, as the bottleneck has batch norm, got 1; give the loader "
+                "drop_last=True, or the model bottleneck=None"
+            )
         features = self.bottleneck(vectors)
         return features, self.head(features)
 
@@ -160,8 +166,7 @@ class FeatureClassifier(nn.Module):
             [0.001, 0.01]
         """
         _checks.positive(rate, "rate")
-        if not 0 <= backbone_factor < float("inf"):
-            raise ValueError(f"backbone_factor must be finite and not negative, got {backbone_factor:g}")
+        _checks.not_negative(backbone_factor, "backbone_factor")
         backbone = [p for p in self.backbone.parameters() if p.requires_grad]
         known = {id(p) for p in backbone}
         rest = [p for p in self.parameters() if p.requires_grad and id(p) not in known]

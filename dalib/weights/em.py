@@ -50,6 +50,7 @@ class MaximumLikelihoodLabelShift(BaseEstimator):  # type: ignore[misc]
         classes_: The class of each column.
 
     Raises:
+        TypeError: If ``calibrator`` cannot fit and transform, or an option is of the wrong kind.
         ValueError: If the rows are not probabilities, the labels do not fit them, a class has no labelled row, or an
             option is out of range.
 

@@ -33,7 +33,12 @@ class RelativeRatio(NamedTuple):
     """Mean of the ratio over the source rows that it was learnt from; weights are divided by it."""
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """One weight a row, shape ``(rows,)``; their mean is one over the source rows it was learnt from."""
+        """One weight a row, shape ``(rows,)``; their mean is one over the source rows it was learnt from.
+
+        Raises:
+            TypeError: If the rows are not a floating-point tensor.
+            ValueError: If they do not have the features that the ratio was learnt from, or are not finite.
+        """
         _checks.matrix(rows, "rows")
         if rows.shape[1] != self.centres.shape[1]:
             raise ValueError(f"rows must have {self.centres.shape[1]} features, got {rows.shape[1]}")

@@ -30,6 +30,7 @@ class WeightedKFold:
         random_state: Seed of the order of equal rows. Default 0: each call gives the same folds.
 
     Raises:
+        TypeError: If ``n_splits`` is no integer.
         ValueError: If the weights are not a vector of non-negative finite numbers with a positive sum, or there are fewer
             rows than folds; in ``split``, if X does not have one row a weight.
 

@@ -167,6 +167,7 @@ def test_features_are_kept_for_the_first_seed_alone(scenario, tmp_path):
     ("arguments", "error", "message"),
     [
         ({"methods": [guessing]}, TypeError, "methods must be a mapping"),
+        ({"methods": {"dan": dan}}, TypeError, r"methods\['dan'\] must take \(task, seed\), got .*trained\(recipe\)"),
         ({"methods": {}}, ValueError, "methods and scenarios must not be empty, got 0 and 1"),
         ({"methods": {"a": 3}}, TypeError, r"methods\['a'\] must be a function \(task, seed\), got int"),
         ({"scenarios": ["A-W"]}, TypeError, "scenarios must hold Scenario, got str"),

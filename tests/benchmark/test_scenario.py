@@ -99,6 +99,7 @@ def test_a_split_is_a_function_of_seed_and_holdout(scenario):
     assert {first: "kept"}[again] == "kept"
     assert first != other
     assert first != scenario.split(0)
+    assert scenario.split(0, np.float32(0.5)) == scenario.split(0, 0.5)
     with pytest.raises(ValueError, match="read-only"):
         first.source[0] = 3
 
@@ -136,6 +137,9 @@ def test_all_ordered_pairs_or_those_named_by_long_or_short_names(domain_set):
 
 
 def test_wrong_pairs_and_domains(domain_set):
+    for pair in (("A",), "AW", ("A", "W", "D")):
+        with pytest.raises(ValueError, match="pairs must hold pairs"):
+            scenarios(domain_set, [pair])
     with pytest.raises(
         ValueError, match=r"pairs must name domains of gaussians, got 'X'; known: amazon \(A\), dslr \(D\)"
     ):

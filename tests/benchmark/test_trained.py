@@ -188,6 +188,12 @@ def test_a_protocol_refuses_wrong_values(options, error, message):
         Protocol(**options)
 
 
+def test_a_protocol_takes_numbers_of_numpy():
+    assert Protocol(dropout=np.float32(0.5), steps=np.int64(3), rate=np.float32(0.25)) == Protocol(
+        dropout=0.5, steps=3, rate=0.25
+    )
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_cuda_is_refused_where_there_is_none():
     with pytest.raises(ValueError, match="got cuda without a CUDA device; use cpu"):

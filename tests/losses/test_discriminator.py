@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ def test_the_default_is_the_networks_of_the_literature():
 
 
 def test_options():
-    plain = DomainDiscriminator(3, hidden=4, batch_norm=False, dropout=0.5)
+    plain = DomainDiscriminator(3, hidden=4, batch_norm=False, dropout=np.float32(0.5))
     assert kinds(plain) == ["Linear", "ReLU", "Dropout"] * 2 + ["Linear"]
     assert plain(torch.zeros(1, 3)).shape == (1, 1)
 

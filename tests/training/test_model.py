@@ -57,6 +57,7 @@ def test_parameter_groups_hold_every_trainable_parameter_once():
         ((nn.Identity(), 0), {"width": 4}, ValueError, "classes must be at least 1"),
         ((nn.Identity(), 3), {}, ValueError, "width must be given, or an example batch"),
         ((nn.Identity(), 3), {"width": 4, "dropout": 1.0}, ValueError, r"dropout must be in \[0, 1\)"),
+        ((nn.Identity(), 3), {"width": 4, "dropout": "half"}, TypeError, "dropout must be a number, got str"),
         ((nn.Identity(), 3), {"width": 4, "bottleneck": 0}, ValueError, "bottleneck must be at least 1"),
         (
             (nn.Identity(), 3),
@@ -101,3 +102,25 @@ def check_backward(model, inputs):
     assert logits.shape == (4, 3)
     logits.sum().backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.backbone.parameters())
+
+
+def test_a_training_batch_of_one_row_is_told_from_batch_norm_s_own_words():
+    model = FeatureClassifier(nn.Linear(8, 6), 3, bottleneck=4, width=6)
+    with pytest.raises(ValueError, match=r"inputs must have at least 2 rows in training, .* got 1; .*drop_last=True"):
+        model(torch.ones(1, 8))
+    assert model.eval()(torch.ones(1, 8))[1].shape == (1, 3)
+    assert FeatureClassifier(nn.Linear(8, 6), 3, bottleneck=None, width=6)(torch.ones(1, 8))[1].shape == (1, 3)
+
+
+def test_a_first_token_of_a_decoder_sees_no_other_and_the_last_one_does():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=50)
+    inputs = {"input_ids": torch.randint(0, 50, (4, 6))}
+    others = {"input_ids": torch.cat([inputs["input_ids"][:, :1], torch.randint(0, 50, (4, 5))], dim=1)}
+
+    def alike(**options):
+        model = FeatureClassifier(transformers.GPT2Model(config), 3, bottleneck=None, width=16, **options).eval()
+        return torch.allclose(model(inputs)[0], model(others)[0], atol=1e-4)
+
+    assert alike()
+    assert not alike(pool=lambda output: output.last_hidden_state[:, -1])
