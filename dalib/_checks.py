@@ -131,8 +131,8 @@ def two_samples(source: object, target: object, *, min_rows: int = 1, values: bo
     same_kind(source, target)
 
 
-def row_weights(weights: object, rows: Tensor, name: str) -> None:
-    """Raise unless ``weights`` is one non-negative finite number a row of ``rows``, not all zero."""
+def row_weights(weights: object, rows: Tensor, name: str, *, all_zero: bool = False) -> None:
+    """Raise unless ``weights`` is one non-negative finite number a row of ``rows``, not all zero unless that may be."""
     floating(weights, name)
     assert isinstance(weights, Tensor)
     if weights.shape != rows.shape[:1]:
@@ -143,7 +143,7 @@ def row_weights(weights: object, rows: Tensor, name: str) -> None:
     if values_are_checked(weights):
         if bool((weights < 0).any()):
             raise ValueError(f"{name} must not be negative, got a smallest weight of {float(weights.min()):g}")
-        if bool((weights == 0).all()):
+        if not all_zero and bool((weights == 0).all()):
             raise ValueError(f"{name} must not be all zero, got a sum of 0")
 
 
@@ -197,6 +197,13 @@ def not_negative(value: float, name: str) -> None:
     number(value, name)
     if not 0 <= value < float("inf"):
         raise ValueError(f"{name} must be finite and not negative, got {value:g}")
+
+
+def dropout(value: float) -> None:
+    """Raise unless ``value`` is a number in ``[0, 1)``."""
+    number(value, "dropout")
+    if not 0 <= value < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {value:g}")
 
 
 def at_least(value: int, least: int, name: str) -> None:

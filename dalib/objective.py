@@ -40,7 +40,8 @@ def source_cross_entropy(source: Outputs, target: Outputs | None = None) -> Tens
     r"""Cross entropy of the labelled source rows, :math:`\frac1n \sum_i w_i\, \mathrm{CE}(z_i, y_i)`.
 
     Row weights are used as they are, not rescaled in each batch: with importance weights of mean one over the data set
-    its expectation over batches is the weighted risk. Without weights every :math:`w_i` is 1.
+    its expectation over batches is the weighted risk. Without weights every :math:`w_i` is 1; a batch whose weights are all
+    zero is worth zero.
 
     Args:
         source: Outputs with labels.
@@ -65,7 +66,7 @@ def source_cross_entropy(source: Outputs, target: Outputs | None = None) -> Tens
     logits = source.logits.to(torch.promote_types(source.logits.dtype, torch.float32))
     if source.weights is None:
         return F.cross_entropy(logits, source.labels.long())
-    _checks.row_weights(source.weights, logits, "source.weights")
+    _checks.row_weights(source.weights, logits, "source.weights", all_zero=True)
     losses = F.cross_entropy(logits, source.labels.long(), reduction="none")
     return (source.weights.to(losses.dtype) * losses).mean()
 

@@ -22,7 +22,7 @@ class DomainDiscriminator(nn.Sequential):
         spectral_norm: Whether every layer is divided by its largest singular value, which bounds the slope of the logit.
 
     Raises:
-        TypeError: If a switch is not a bool.
+        TypeError: If a switch is not a bool or ``dropout`` not a number.
         ValueError: If a width is below 1 or ``dropout`` not in ``[0, 1)``.
 
     Example:
@@ -44,10 +44,7 @@ class DomainDiscriminator(nn.Sequential):
         for switch, name in ((batch_norm, "batch_norm"), (spectral_norm, "spectral_norm")):
             if not isinstance(switch, bool):
                 raise TypeError(f"{name} must be True or False, got {switch!r}")
-        if isinstance(dropout, bool) or not isinstance(dropout, int | float):
-            raise TypeError(f"dropout must be a number, got {type(dropout).__name__}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout:g}")
+        _checks.dropout(dropout)
         layers: list[nn.Module] = []
         for inputs in (width, hidden):
             layers += [nn.Linear(inputs, hidden), *([nn.BatchNorm1d(hidden)] if batch_norm else []), nn.ReLU()]

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib._precision import float32_island
 from dalib.objective import Objective
 from dalib.outputs import Outputs
 from dalib.schedules import Scheduled
@@ -73,6 +74,7 @@ class RecentRatio(Scheduled):
             self.register_buffer(name, torch.ones(()))
         self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
 
+    @float32_island
     def weigh(self, rows: Tensor) -> Tensor:
         """One weight a row, shape ``(rows,)``, outside the graph."""
         with torch.no_grad():
@@ -148,7 +150,7 @@ class ReweightedCrossEntropy(nn.Module):
             self.ratio.observe(source.features, target.features)
         weights = self.ratio.weigh(source.features)
         if source.weights is not None:
-            _checks.row_weights(source.weights, source.logits, "source.weights")
+            _checks.row_weights(source.weights, source.logits, "source.weights", all_zero=True)
             weights = weights * source.weights
         logits = source.logits.to(torch.promote_types(source.logits.dtype, torch.float32))
         return (weights * F.cross_entropy(logits, source.labels.long(), reduction="none")).mean()

@@ -94,8 +94,7 @@ class FeatureClassifier(nn.Module):
         if not isinstance(backbone, nn.Module):
             raise TypeError(f"backbone must be a torch.nn.Module, got {type(backbone).__name__}")
         _checks.at_least(classes, 1, "classes")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout:g}")
+        _checks.dropout(dropout)
         self.backbone = backbone
         self.pool = pool
         if width is None:

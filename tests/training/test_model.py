@@ -57,6 +57,7 @@ def test_parameter_groups_hold_every_trainable_parameter_once():
         ((nn.Identity(), 0), {"width": 4}, ValueError, "classes must be at least 1"),
         ((nn.Identity(), 3), {}, ValueError, "width must be given, or an example batch"),
         ((nn.Identity(), 3), {"width": 4, "dropout": 1.0}, ValueError, r"dropout must be in \[0, 1\)"),
+        ((nn.Identity(), 3), {"width": 4, "dropout": "half"}, TypeError, "dropout must be a number, got str"),
         ((nn.Identity(), 3), {"width": 4, "bottleneck": 0}, ValueError, "bottleneck must be at least 1"),
         (
             (nn.Identity(), 3),
