@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -38,10 +38,11 @@ class Batch(NamedTuple):
 def _to(part: Any, device: torch.device | str) -> Any:
     if isinstance(part, Tensor):
         return part.to(device, non_blocking=True)
-    if isinstance(part, dict):
+    if isinstance(part, Mapping):
         return {key: _to(value, device) for key, value in part.items()}
     if isinstance(part, list | tuple):
-        return type(part)(_to(value, device) for value in part)
+        moved = [_to(value, device) for value in part]
+        return type(part)(*moved) if hasattr(part, "_fields") else type(part)(moved)  # a named tuple takes its fields
     return part
 
 

@@ -6,6 +6,7 @@ A :data:`Schedule` is any ``step -> float``. The ones here can be pickled and co
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -96,7 +97,7 @@ class Scheduled(nn.Module):
     a compiled graph reads it instead of being compiled again at each step, and no device is waited for.
 
     Args:
-        value: A finite number, or a schedule ``step -> float``.
+        value: A finite number, of Python or of NumPy, or a schedule ``step -> float``.
         name: What it is called in error messages.
 
     Raises:
@@ -119,11 +120,11 @@ class Scheduled(nn.Module):
 
     def __init__(self, value: float | Schedule, *, name: str = "value") -> None:
         super().__init__()
-        if isinstance(value, bool) or not (isinstance(value, int | float) or callable(value)):
+        if isinstance(value, bool) or not (isinstance(value, numbers.Real) or callable(value)):
             raise TypeError(f"{name} must be a number or a schedule step -> float, got {type(value).__name__}")
         self.name = name
-        self.schedule: Schedule | None = None if isinstance(value, int | float) else value
-        self.constant = finite_number(value, name) if isinstance(value, int | float) else 0.0
+        self.schedule: Schedule | None = value if callable(value) else None
+        self.constant = 0.0 if callable(value) else finite_number(value, name)
         self._count = 0  # host copy of the step, so that advancing never waits for a device
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("value", torch.zeros((), dtype=torch.float32), persistent=False)

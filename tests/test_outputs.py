@@ -1,3 +1,5 @@
+from collections import UserDict, namedtuple
+
 import pytest
 import torch
 
@@ -25,6 +27,15 @@ def test_batch_moves_dictionaries_too():
     batch = Batch({"pixels": torch.zeros(2, 3)}, labels=torch.tensor([0, 1])).to("meta")
     assert batch.inputs["pixels"].device.type == batch.labels.device.type == "meta"
     assert batch.weights is None
+
+
+def test_batch_moves_what_tokenizers_and_named_tuples_hold():
+    encoding = UserDict(input_ids=torch.zeros(2, 3))  # what a tokenizer returns is one, and no dict
+    assert Batch(encoding).to("meta").inputs["input_ids"].device.type == "meta"
+    views = namedtuple("Views", "weak strong")(torch.zeros(2), torch.ones(2))
+    moved = Batch(views).to("meta").inputs
+    assert type(moved) is type(views)
+    assert moved.weak.device.type == moved.strong.device.type == "meta"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import copy
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +27,12 @@ def test_a_number_stays_a_number():
     scheduled.advance()
     assert scheduled() == 0.3
     assert isinstance(scheduled(), float)
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.int64(2)])
+def test_numbers_of_numpy_are_numbers(number):
+    assert Scheduled(number)() == number
+    assert isinstance(Scheduled(number)(), float)
 
 
 def test_state_resumes_the_schedule_to_the_bit():
