@@ -67,7 +67,9 @@ class ClassShares(Scheduled):
         super().advance()
         if self._count % self.window == 0:
             seen = self.total / self.total.mean().clamp_min(torch.finfo(self.total.dtype).tiny)
-            self.weights.copy_(torch.where(self.rows > 0, seen, self.weights))
+            # Where half precision overflowed in a batch the window says nothing; NaN would stay.
+            known = (self.rows > 0) & torch.isfinite(seen).all()
+            self.weights.copy_(torch.where(known, seen, self.weights))
             self.total.zero_()
             self.rows.zero_()
 

@@ -35,6 +35,14 @@ def test_uniform_predictions_weigh_all_classes_alike_and_absent_ones_vanish():
     torch.testing.assert_close(shares(), torch.tensor([0.0, 2.0, 2.0, 0.0]))
 
 
+def test_a_window_with_predictions_that_are_not_finite_changes_nothing():
+    shares = ClassShares(2, window=1)
+    for logits in ([[50.0, 0.0], [0.0, 0.0]], [[math.nan, 0.0]]):
+        shares.observe(torch.tensor(logits))
+        shares.advance()
+        torch.testing.assert_close(shares(), torch.tensor([1.5, 0.5]))
+
+
 def test_the_temperature_sharpens():
     shares = ClassShares(2, window=1, temperature=0.1)
     shares.observe(torch.tensor([[1.0, 0.0]]))
