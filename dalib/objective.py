@@ -187,7 +187,7 @@ class Objective(nn.Module):
 
     Raises:
         TypeError: If a term cannot be called, or is an objective itself.
-        ValueError: If there are no terms, or one has a name that ``torch.nn.ModuleDict`` uses;
+        ValueError: If there are no terms, or one has a name that ``torch.nn.ModuleDict`` uses or refuses;
             in ``forward``, if a term does not return one number.
 
     Example:
@@ -215,9 +215,9 @@ class Objective(nn.Module):
                 raise TypeError(
                     f"term {name!r} must return a scalar, got an Objective; name its terms beside the others"
                 )
-            if hasattr(nn.ModuleDict(), name):
+            if hasattr(nn.ModuleDict(), name) or "." in name or not name:
                 raise ValueError(
-                    f"terms must not be called {name!r}, a name that torch.nn.ModuleDict uses; choose another"
+                    f"terms must not be called {name!r}, a name that torch.nn.ModuleDict uses or refuses; choose another"
                 )
         self.terms = nn.ModuleDict(
             {name: term if isinstance(term, nn.Module) else _FunctionTerm(term) for name, term in terms.items()}

@@ -166,6 +166,7 @@ def test_a_source_objective_sees_the_source_alone():
     [
         (lambda: Objective(), ValueError, "at least one term"),
         (lambda: Objective(keys=source_cross_entropy), ValueError, "terms must not be called 'keys'"),
+        (lambda: Objective(**{"a.b": source_cross_entropy}), ValueError, "terms must not be called 'a.b'"),
         (lambda: Objective(training=source_cross_entropy), ValueError, "terms must not be called 'training'"),
         (
             lambda: Objective(dan=Objective(mmd=Align(mmd_loss))),

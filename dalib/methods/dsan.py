@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from dalib.conditioning import whole
 from dalib.losses import LocalMMDLoss
 from dalib.objective import Align, Objective, source_cross_entropy
 from dalib.outputs import Outputs
@@ -51,11 +52,6 @@ class SubdomainTerm(nn.Module):
             target_weights=target_weights,
         )
         return value
-
-
-def whole(outputs: Outputs) -> Outputs:
-    """The outputs as they are."""
-    return outputs
 
 
 def dsan(
