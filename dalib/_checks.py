@@ -131,8 +131,8 @@ def two_samples(source: object, target: object, *, min_rows: int = 1, values: bo
     same_kind(source, target)
 
 
-def row_weights(weights: object, rows: Tensor, name: str) -> None:
-    """Raise unless ``weights`` is one non-negative finite number a row of ``rows``, not all zero."""
+def row_weights(weights: object, rows: Tensor, name: str, *, all_zero: bool = False) -> None:
+    """Raise unless ``weights`` is one non-negative finite number a row of ``rows``, not all zero unless that may be."""
     floating(weights, name)
     assert isinstance(weights, Tensor)
     if weights.shape != rows.shape[:1]:
@@ -143,7 +143,7 @@ def row_weights(weights: object, rows: Tensor, name: str) -> None:
     if values_are_checked(weights):
         if bool((weights < 0).any()):
             raise ValueError(f"{name} must not be negative, got a smallest weight of {float(weights.min()):g}")
-        if bool((weights == 0).all()):
+        if not all_zero and bool((weights == 0).all()):
             raise ValueError(f"{name} must not be all zero, got a sum of 0")
 
 

@@ -40,7 +40,8 @@ def source_cross_entropy(source: Outputs, target: Outputs | None = None) -> Tens
     r"""Cross entropy of the labelled source rows, :math:`\frac1n \sum_i w_i\, \mathrm{CE}(z_i, y_i)`.
 
     Row weights are used as they are, not rescaled in each batch: with importance weights of mean one over the data set
-    its expectation over batches is the weighted risk. Without weights every :math:`w_i` is 1.
+    its expectation over batches is the weighted risk. Without weights every :math:`w_i` is 1; a batch whose weights are all
+    zero is worth zero.
 
     Args:
         source: Outputs with labels.
@@ -65,7 +66,7 @@ def source_cross_entropy(source: Outputs, target: Outputs | None = None) -> Tens
     logits = source.logits.to(torch.promote_types(source.logits.dtype, torch.float32))
     if source.weights is None:
         return F.cross_entropy(logits, source.labels.long())
-    _checks.row_weights(source.weights, logits, "source.weights")
+    _checks.row_weights(source.weights, logits, "source.weights", all_zero=True)
     losses = F.cross_entropy(logits, source.labels.long(), reduction="none")
     return (source.weights.to(losses.dtype) * losses).mean()
 
@@ -186,7 +187,7 @@ class Objective(nn.Module):
 
     Raises:
         TypeError: If a term cannot be called, or is an objective itself.
-        ValueError: If there are no terms, or one has a name that ``torch.nn.ModuleDict`` uses;
+        ValueError: If there are no terms, or one has a name that ``torch.nn.ModuleDict`` uses or refuses;
             in ``forward``, if a term does not return one number.
 
     Example:
@@ -214,9 +215,9 @@ class Objective(nn.Module):
                 raise TypeError(
                     f"term {name!r} must return a scalar, got an Objective; name its terms beside the others"
                 )
-            if hasattr(nn.ModuleDict(), name):
+            if hasattr(nn.ModuleDict(), name) or "." in name or not name:
                 raise ValueError(
-                    f"terms must not be called {name!r}, a name that torch.nn.ModuleDict uses; choose another"
+                    f"terms must not be called {name!r}, a name that torch.nn.ModuleDict uses or refuses; choose another"
                 )
         self.terms = nn.ModuleDict(
             {name: term if isinstance(term, nn.Module) else _FunctionTerm(term) for name, term in terms.items()}

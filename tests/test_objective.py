@@ -139,6 +139,13 @@ def test_weighted_cross_entropy_is_not_rescaled_in_the_batch():
     torch.testing.assert_close(source_cross_entropy(source), (weights * each).sum() / 4)
 
 
+def test_a_batch_of_rows_that_do_not_count_is_worth_zero():
+    source = rows(weights=torch.zeros(4))  # kernel mean matching gives most rows the weight zero
+    value = source_cross_entropy(source)
+    assert value == 0
+    assert torch.equal(torch.autograd.grad(value, source.logits)[0], torch.zeros(4, 2))
+
+
 def test_cross_entropy_of_short_labels_and_half_logits_is_computed_in_float32():
     logits = torch.tensor([[6e4, -6e4], [1.0, 2.0]])
     labels = torch.tensor([0, 1], dtype=torch.int16)
@@ -159,6 +166,7 @@ def test_a_source_objective_sees_the_source_alone():
     [
         (lambda: Objective(), ValueError, "at least one term"),
         (lambda: Objective(keys=source_cross_entropy), ValueError, "terms must not be called 'keys'"),
+        (lambda: Objective(**{"a.b": source_cross_entropy}), ValueError, "terms must not be called 'a.b'"),
         (lambda: Objective(training=source_cross_entropy), ValueError, "terms must not be called 'training'"),
         (
             lambda: Objective(dan=Objective(mmd=Align(mmd_loss))),

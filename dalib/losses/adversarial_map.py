@@ -21,8 +21,8 @@ class AdversarialMapLoss(nn.Module):
     which the features descend it.
 
     Args:
-        loss: ``loss(source, target) -> scalar`` of two tuples of matrices, such as ``JointMMDLoss()``; row weights are
-            handed to it.
+        loss: ``loss(source, target) -> scalar`` of two tuples of matrices, such as ``JointMMDLoss()``; row weights, where
+            there are any, are handed to it as ``source_weights=`` and ``target_weights=``.
         widths: The width of each layer.
         strength: Factor of the reversed gradient of the maps: a number, or a schedule ``step -> float``.
 
@@ -66,7 +66,8 @@ class AdversarialMapLoss(nn.Module):
     ) -> Tensor:
         """The loss of the mapped layers of both domains."""
         mapped = [self._mapped(layers, name) for layers, name in ((source, "source"), (target, "target"))]
-        value: Tensor = self.loss(*mapped, source_weights=source_weights, target_weights=target_weights)
+        given = {"source_weights": source_weights, "target_weights": target_weights}
+        value: Tensor = self.loss(*mapped, **{name: weights for name, weights in given.items() if weights is not None})
         return value
 
     def _mapped(self, layers: tuple[Tensor, ...], name: str) -> tuple[Tensor, ...]:

@@ -30,7 +30,8 @@ def batch_spectral_loss(source: Tensor, target: Tensor, *, k: int = 1) -> Tensor
 
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype.
-        ValueError: If the inputs are not two finite matrices of one width on one device, or ``k`` is out of range.
+        ValueError: If the inputs are not two finite matrices of one width on one device, ``k`` is out of range, or the
+            squares of the features are beyond the dtype.
 
     References:
         .. [1] Chen et al. Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial Domain
@@ -50,7 +51,9 @@ def batch_spectral_loss(source: Tensor, target: Tensor, *, k: int = 1) -> Tensor
     largest = min(*source.shape, *target.shape)
     if k > largest:
         raise ValueError(f"k must be at most {largest}, the rank that a batch of each domain can have, got {k}")
-    return _leading_power(source, k) + _leading_power(target, k)
+    value = _leading_power(source, k) + _leading_power(target, k)
+    _checks.finite_loss(value, source, target)
+    return value
 
 
 def _leading_power(features: Tensor, k: int) -> Tensor:

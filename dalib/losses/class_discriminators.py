@@ -23,7 +23,8 @@ class ClassDiscriminators(nn.Module):
         dropout: Probability of dropout, in ``[0, 1)``.
 
     Raises:
-        ValueError: If a size is below 1, or in ``forward`` if features or probabilities are not of these widths.
+        ValueError: If a size is below 1 or ``dropout`` not in ``[0, 1)``; in ``forward``, if features or probabilities are
+            not of these widths.
 
     References:
         .. [1] Pei et al. Multi-Adversarial Domain Adaptation. AAAI 2018.
@@ -38,6 +39,7 @@ class ClassDiscriminators(nn.Module):
         super().__init__()
         for size, name in ((width, "width"), (classes, "classes"), (hidden, "hidden")):
             _checks.at_least(size, 1, name)
+        _checks.dropout(dropout)
         self.width, self.classes = width, classes
         sizes = ((width, hidden), (hidden, hidden), (hidden, 1))
         # Each network starts as torch.nn.Linear does.

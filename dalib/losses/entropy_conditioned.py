@@ -93,6 +93,8 @@ def _weighted(
 ) -> Tensor:
     if weights is not None:
         _checks.row_weights(weights, class_logits, name)
+    # Before the island, which leaves two dtypes as they are: under autocast a model may give logits in float32.
+    domain_logits = domain_logits.to(torch.promote_types(domain_logits.dtype, torch.float32))
     return _certainty_mean(domain_logits, class_logits, torch.as_tensor(strength), weights)
 
 

@@ -31,9 +31,10 @@ def margin_disparity_loss(
         \gamma \sum_i a_i \bigl[-\log \sigma_{y_i}(z^s_i)\bigr] + \sum_j b_j \bigl[-\log (1 - \sigma_{y_j}(z^t_j))\bigr]
 
     with the softmax :math:`\sigma` of the adversarial head's logits :math:`z`, the classes :math:`y` that the main head
-    predicts, and weights that sum to one in each domain. :math:`\log(1 - \sigma_y) = \mathrm{logsumexp}_{k \ne y} z_k -
-    \mathrm{logsumexp}_k z_k`, so a certain head gives large finite numbers and a gradient, not infinities. Where both
-    domains have one density the head is best at :math:`\sigma_y = \gamma / (1 + \gamma)`, 0.8 for ``margin=4``.
+    predicts, and weights that sum to one in each domain. :math:`-\log(1 - \sigma_y) = \mathrm{softplus}(z_y -
+    \mathrm{logsumexp}_{k \ne y} z_k)`, so a certain head gives large finite numbers and a gradient, not infinities, and one
+    that disagrees small numbers and not zero. Where both domains have one density the head is best at
+    :math:`\sigma_y = \gamma / (1 + \gamma)`, 0.8 for ``margin=4``.
 
     Args:
         source_logits: Logits of the adversarial head on source rows, shape ``(n, classes)``, at least two classes.
@@ -78,9 +79,10 @@ def margin_disparity_loss(
     _checks.positive(margin, "margin")
     agree = F.cross_entropy(source_logits, source_labels.long(), reduction="none")
     source = shares(source_logits, source_weights, "source_weights") @ agree
-    chosen = F.one_hot(target_labels.long(), classes).bool()
-    others = target_logits.masked_fill(chosen, -torch.inf)
-    disagree = torch.logsumexp(target_logits, dim=1) - torch.logsumexp(others, dim=1)
+    target_labels = target_labels.long()
+    chosen = target_logits.gather(1, target_labels[:, None])[:, 0]
+    others = target_logits.masked_fill(F.one_hot(target_labels, classes).bool(), -torch.inf)
+    disagree = F.softplus(chosen - torch.logsumexp(others, dim=1))
     return margin * source + shares(target_logits, target_weights, "target_weights") @ disagree
 
 

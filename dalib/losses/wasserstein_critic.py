@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib._precision import float32_island
 from dalib.losses._pooled import Pooled, pool
 from dalib.reversal import GradientReversal
 from dalib.schedules import Schedule
@@ -91,8 +92,7 @@ class WassersteinCriticLoss(nn.Module):
         return self._gap(pooled, pooled.rows)
 
     def _gap(self, pooled: Pooled, rows: Tensor) -> Tensor:
-        worths = self._worths(rows)
-        return pooled.signs.to(worths.dtype) @ worths
+        return _weighted_sum(pooled.signs, self._worths(rows))
 
     def _worths(self, rows: Tensor) -> Tensor:
         _checks.takes(self.critic, rows.shape[1], "critic")
@@ -113,9 +113,13 @@ class WassersteinCriticLoss(nn.Module):
             slopes = torch.autograd.grad(worths.sum(), points, create_graph=True)[0]
         slopes = slopes.to(worths.dtype)
         lengths = (slopes * slopes).sum(dim=1).clamp_min(torch.finfo(slopes.dtype).tiny).sqrt()
-        weights = weights.to(worths.dtype)
-        return weights @ (lengths - 1).square() / weights.sum()
+        return _weighted_sum(weights, (lengths - 1).square()) / weights.sum()
 
     def extra_repr(self) -> str:
         """The options."""
         return f"penalty={self.penalty:g}"
+
+
+@float32_island
+def _weighted_sum(weights: Tensor, numbers: Tensor) -> Tensor:
+    return weights.to(numbers.dtype) @ numbers

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib._precision import float32_island
 from dalib.losses import DomainDiscriminator, domain_adversarial_loss
 from dalib.objective import source_cross_entropy
 from dalib.row_weights import shares
@@ -59,8 +60,7 @@ class AdversarialDiscriminative(PhasedObjective):
 
         def deceive(source: Any, target: Any) -> Tensor:
             outputs = see(model, target)
-            logits = discriminator(outputs.features).flatten().to(torch.float32)
-            return shares(logits, outputs.weights, "target.weights") @ F.softplus(-logits)
+            return _surprise(discriminator(outputs.features).flatten(), weights=outputs.weights)
 
         return [
             Phase("discriminate", discriminate, discriminator.parameters()),
@@ -90,6 +90,12 @@ class AdversarialDiscriminative(PhasedObjective):
         """Go on from there; the source encoder is built when a model is at hand."""
         self.done, self._waiting = state["done"], state["source_model"]
         self._source_model.clear()
+
+
+@float32_island
+def _surprise(logits: Tensor, *, weights: Tensor | None) -> Tensor:
+    """The mean of ``-log D`` over target rows."""
+    return shares(logits, weights, "target.weights") @ F.softplus(-logits)
 
 
 def _all(model: nn.Module) -> list[nn.Parameter]:

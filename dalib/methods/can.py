@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib._precision import float32_island
 from dalib.conditioning import whole
 from dalib.losses import ContrastiveDomainLoss
 from dalib.objective import Align, Objective, source_cross_entropy
@@ -30,7 +31,8 @@ class ClusteredContrast(nn.Module):
         momentum: How much of a class mean stays in a step, in ``[0, 1)``.
 
     Raises:
-        ValueError: If a number is out of range; in ``forward``, if the source has no labels.
+        ValueError: If a number is out of range; in ``forward``, if the source has no labels or they do not fit, or the
+            features are not finite matrices of this width.
 
     References:
         .. [1] Kang et al. Contrastive Adaptation Network for Unsupervised Domain Adaptation. CVPR 2019.
@@ -84,11 +86,10 @@ class ClusteredContrast(nn.Module):
             raise ValueError("source must have labels, got none; build its batches as Batch(inputs, labels)")
         if target.features.shape[1] != self.kept.shape[1]:
             raise ValueError(f"target must have {self.kept.shape[1]} features, got {target.features.shape[1]}")
+        _checks.two_samples(source.features, target.features)  # before the bank keeps them
+        _checks.labels(source.labels, len(self.centres), source.features, "source.labels")
         with torch.no_grad():
-            rows = F.normalize(target.features.float(), dim=1)
-            if self.training:
-                self._remember(F.normalize(source.features.float(), dim=1), source.labels, rows)
-            likeness, labels = _likeness(rows, self._clusters()).max(dim=1)
+            likeness, labels = self._likenesses(source.features, source.labels, target.features).max(dim=1)
             all_rows = torch.ones_like(likeness) if target_weights is None else target_weights
             counts = ((1 - likeness) / 2 <= self.threshold) * all_rows
             some = counts.sum() > 0
@@ -103,27 +104,38 @@ class ClusteredContrast(nn.Module):
         )
         return some * value
 
+    @float32_island
+    def _likenesses(self, source: Tensor, labels: Tensor, target: Tensor) -> Tensor:
+        """How like each target row is to the centre of each class, shape ``(m, classes)``."""
+        dtype = torch.promote_types(self.kept.dtype, torch.float32)
+        rows = F.normalize(target.to(dtype), dim=1)
+        if self.training:
+            self._remember(F.normalize(source.to(dtype), dim=1), labels, rows)
+        return _likeness(rows, self._clusters())
+
     def _remember(self, source: Tensor, labels: Tensor, target: Tensor) -> None:
+        centres = self.centres.to(source.dtype)
         members = F.one_hot(labels.long(), len(self.centres)).to(source.dtype)
         seen = members.sum(dim=0)[:, None] > 0
         means = F.normalize(members.mT @ source, dim=1)
-        known = self.centres.abs().sum(dim=1, keepdim=True) > 0
-        moved = torch.where(known, torch.lerp(means, self.centres, self.momentum), means)
-        self.centres.copy_(torch.where(seen, F.normalize(moved, dim=1), self.centres))
+        known = centres.abs().sum(dim=1, keepdim=True) > 0
+        moved = torch.where(known, torch.lerp(means, centres, self.momentum), means)
+        self.centres.copy_(torch.where(seen, F.normalize(moved, dim=1), centres))
         size = len(self.kept)
         target = target[-size:]
         places = (self.place + torch.arange(len(target), device=target.device)) % size
-        self.kept[places] = target
+        self.kept[places] = target.to(self.kept.dtype)
         self.filled[places] = True
         self.place.add_(len(target)).remainder_(size)
 
     def _clusters(self) -> Tensor:
         """The centres of the target rows, each named by the source class it started from."""
-        centres = self.centres
+        dtype = torch.promote_types(self.kept.dtype, torch.float32)
+        kept, centres = self.kept.to(dtype), self.centres.to(dtype)
         for _ in range(self.iterations):
-            nearest = _likeness(self.kept, centres).argmax(dim=1)
+            nearest = _likeness(kept, centres).argmax(dim=1)
             members = F.one_hot(nearest, len(centres)).to(centres.dtype) * self.filled[:, None]
-            sums = members.mT @ self.kept
+            sums = members.mT @ kept
             centres = torch.where(members.sum(dim=0)[:, None] > 0, F.normalize(sums, dim=1), centres)
         return centres
 

@@ -21,15 +21,17 @@ class JointTransport(nn.Module):
 
     .. math:: \min_P \sum_{ij} P_{ij} \bigl[ \alpha \| f_i - f_j \|^2 + \beta\, \mathrm{CE}(z_j, y_i) \bigr]
 
-    over plans with the row weights as sums (equal by default). The plan is found exactly on each pair of batches and held
-    fixed in the gradient.
+    over plans with the row weights as sums (equal by default). The costs are computed in float64. The plan is found exactly
+    on each pair of batches and held fixed in the gradient.
 
     Args:
         features: The factor :math:`\alpha`, not negative.
         labels: The factor :math:`\beta`, not negative.
 
     Raises:
-        ValueError: If a factor is negative; in ``forward``, if the source has no labels.
+        TypeError: If a factor is not a number.
+        ValueError: If a factor is negative; in ``forward``, if the source has no labels, or features or logits are no
+            finite matrices of fitting widths.
 
     References:
         .. [1] Damodaran et al. DeepJDOT: Deep Joint Distribution Optimal Transport for Unsupervised Domain Adaptation.
@@ -45,8 +47,7 @@ class JointTransport(nn.Module):
     def __init__(self, *, features: float = 0.01, labels: float = 1.0) -> None:
         super().__init__()
         for factor, name in ((features, "features"), (labels, "labels")):
-            if not 0 <= factor < float("inf"):
-                raise ValueError(f"{name} must be finite and not negative, got {factor:g}")
+            _checks.not_negative(factor, name)
         self.features = features
         self.labels = labels
 
@@ -62,14 +63,16 @@ class JointTransport(nn.Module):
         if source.labels is None:
             raise ValueError("source must have labels, got none; build its batches as Batch(inputs, labels)")
         _checks.labels(source.labels, target.logits.shape[1], source.features, "source.labels")
+        _checks.two_samples(source.features, target.features)
+        _checks.matrix(target.logits, "target.logits")
         n = len(source.features)
-        rows = torch.cat([source.features, target.features]).float()
-        surprise = -F.log_softmax(target.logits.float(), dim=1)[:, source.labels.long()].mT
+        rows = torch.cat([source.features, target.features]).double()
+        surprise = -F.log_softmax(target.logits.double(), dim=1)[:, source.labels.long()].mT
         cost = self.features * squared_distances(rows)[:n, n:] + self.labels * surprise
         a = shares(rows[:n], source_weights, "source_weights")
         b = shares(rows[n:], target_weights, "target_weights")
         plan: Tensor = exact_coupling(cost, a, b)
-        return (plan * cost).sum()
+        return (plan * cost).sum().to(torch.promote_types(source.features.dtype, torch.float32))
 
     def extra_repr(self) -> str:
         """The options."""

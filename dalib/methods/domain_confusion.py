@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dalib import _checks
+from dalib._precision import float32_island
 from dalib.losses import DomainDiscriminator, domain_adversarial_loss
 from dalib.objective import Align, Objective, source_cross_entropy
 from dalib.row_weights import shares
@@ -65,15 +66,20 @@ class DomainConfusionLoss(nn.Module):
         learnt = _checks.one_a_row(self.discriminator(both.detach()), len(both), "discriminator")
         frozen = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
         seen = torch.func.functional_call(self.discriminator, frozen, (both,)).flatten()
-        seen = seen.to(torch.promote_types(seen.dtype, torch.float32))
         apart = domain_adversarial_loss(
             learnt[:rows], learnt[rows:], source_weights=source_weights, target_weights=target_weights
         )
-        undecided = (F.softplus(seen) + F.softplus(-seen)) / 2
-        first = shares(undecided[:rows], source_weights, "source_weights") @ undecided[:rows]
-        second = shares(undecided[rows:], target_weights, "target_weights") @ undecided[rows:]
+        first = _confusion(seen[:rows], weights=source_weights, name="source_weights")
+        second = _confusion(seen[rows:], weights=target_weights, name="target_weights")
         confusion: float | Tensor = self.confusion()
         return apart + confusion * (first + second) / 2
+
+
+@float32_island
+def _confusion(logits: Tensor, *, weights: Tensor | None, name: str) -> Tensor:
+    """The mean over rows of how far a classifier is from undecided."""
+    each = (F.softplus(logits) + F.softplus(-logits)) / 2
+    return shares(each, weights, name) @ each
 
 
 def domain_confusion(

@@ -62,7 +62,8 @@ class ExampleWeights(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits ``(n, classes)``, and the logit of the leaky total, ``(n,)``."""
         _checks.takes(self.auxiliary, features.shape[1], "auxiliary")
-        logits = self.auxiliary(features.detach()).to(torch.float32)
+        logits = self.auxiliary(features.detach())
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return logits, torch.logsumexp(logits, dim=1) - math.log(logits.shape[1])
 
     @staticmethod
@@ -167,6 +168,7 @@ def etn(
     """
     strength = sigmoid_ramp(steps, alpha=1.0) if strength is None else strength
     _checks.at_least(hidden, 1, "hidden")
+    _checks.dropout(dropout)
     layers: list[nn.Module] = []
     for inputs in (features, hidden):
         layers += [nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout)]

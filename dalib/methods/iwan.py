@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dalib import _checks
 from dalib.losses import DomainAdversarialLoss, DomainDiscriminator, EntropyLoss, domain_adversarial_loss
 from dalib.objective import Align, Objective, OnTarget, source_cross_entropy
+from dalib.row_weights import relative
 from dalib.schedules import Schedule, sigmoid_ramp
 
 
@@ -52,14 +53,16 @@ class ImportanceWeightedAdversarialLoss(nn.Module):
             logits[:rows], logits[rows:], source_weights=source_weights, target_weights=target_weights
         )
         weights = self.weights(logits[:rows])
-        weights = weights if source_weights is None else weights * source_weights
+        if source_weights is not None:
+            weights = weights * relative(source_weights, weights.dtype)
         second: Tensor = self.adversarial(source, target, source_weights=weights, target_weights=target_weights)
         return first + second
 
     @staticmethod
     def weights(logits: Tensor) -> Tensor:
         """The weights of source rows from the first discriminator's logits, of mean one, without gradient."""
-        log_weights = torch.nn.functional.logsigmoid(-logits.detach().to(torch.float32))
+        logits = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
+        log_weights = torch.nn.functional.logsigmoid(-logits)
         return torch.softmax(log_weights, dim=0) * len(logits)  # sigma(-z) / mean, safe where all are near zero
 
 

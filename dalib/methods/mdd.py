@@ -51,6 +51,7 @@ def mdd(
         with equal class counts, which is the sampler's business here.
     """
     _checks.at_least(hidden, 1, "hidden")
+    _checks.dropout(dropout)
     head = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes))
     strength = sigmoid_ramp(steps, high=0.1) if strength is None else strength
     disparity = MarginDisparityLoss(head, margin=margin, strength=strength)

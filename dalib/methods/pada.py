@@ -11,6 +11,7 @@ from dalib.conditioning import whole
 from dalib.losses import DomainAdversarialLoss, DomainDiscriminator
 from dalib.objective import Align, Objective
 from dalib.outputs import Outputs
+from dalib.row_weights import relative
 from dalib.schedules import Schedule, Scheduled, sigmoid_ramp
 
 
@@ -66,7 +67,9 @@ class ClassShares(Scheduled):
         super().advance()
         if self._count % self.window == 0:
             seen = self.total / self.total.mean().clamp_min(torch.finfo(self.total.dtype).tiny)
-            self.weights.copy_(torch.where(self.rows > 0, seen, self.weights))
+            # Where half precision overflowed in a batch the window says nothing; NaN would stay.
+            known = (self.rows > 0) & torch.isfinite(seen).all()
+            self.weights.copy_(torch.where(known, seen, self.weights))
             self.total.zero_()
             self.rows.zero_()
 
@@ -91,7 +94,7 @@ class ClassWeightedCrossEntropy(nn.Module):
         weights = class_weights_of_rows(source, self.class_weights())
         assert source.labels is not None
         if source.weights is not None:
-            _checks.row_weights(source.weights, source.logits, "source.weights")
+            _checks.row_weights(source.weights, source.logits, "source.weights", all_zero=True)
             weights = weights * source.weights
         logits = source.logits.to(torch.promote_types(source.logits.dtype, torch.float32))
         return (weights * F.cross_entropy(logits, source.labels.long(), reduction="none")).mean()
@@ -130,9 +133,11 @@ class PartialAdversarialLoss(nn.Module):
         if self.training:
             self.class_weights.observe(target.logits)
         weights = class_weights_of_rows(source, self.class_weights())
-        weights = weights if source_weights is None else weights * source_weights
         # A batch whose classes all have no share must not be divided by zero.
         weights = weights + torch.finfo(weights.dtype).eps
+        if source_weights is not None:
+            _checks.row_weights(source_weights, source.features, "source_weights")
+            weights = weights * relative(source_weights, weights.dtype)
         value: Tensor = self.adversarial(
             source.features, target.features, source_weights=weights, target_weights=target_weights
         )

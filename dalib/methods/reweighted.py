@@ -151,7 +151,7 @@ class ReweightedCrossEntropy(nn.Module):
             self.ratio.observe(source.features, target.features)
         weights = self.ratio.weigh(source.features)
         if source.weights is not None:
-            _checks.row_weights(source.weights, source.logits, "source.weights")
+            _checks.row_weights(source.weights, source.logits, "source.weights", all_zero=True)
             weights = weights * source.weights
         logits = source.logits.to(torch.promote_types(source.logits.dtype, torch.float32))
         return (weights * F.cross_entropy(logits, source.labels.long(), reduction="none")).mean()

@@ -37,9 +37,12 @@ def transferability(logits: Tensor, domain_logits: Tensor, *, temperature: float
         >>> transferability(torch.zeros(1, 4), torch.zeros(1))  # 1/2 - 1
         tensor([-0.5000])
     """
-    log_probs = torch.log_softmax(logits.detach().to(torch.float32) / temperature, dim=1)
+    logits, domain_logits = (
+        x.detach().to(torch.promote_types(x.dtype, torch.float32)) for x in (logits, domain_logits)
+    )
+    log_probs = torch.log_softmax(logits / temperature, dim=1)
     entropy = -(log_probs.exp() * log_probs).sum(dim=1)
-    return torch.sigmoid(domain_logits.detach().to(torch.float32)) - entropy / math.log(logits.shape[1])
+    return torch.sigmoid(domain_logits) - entropy / math.log(logits.shape[1])
 
 
 def within_batch(weights: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ def adversary_report(objective: Objective, source: Outputs, target: Outputs) -> 
 
     Nothing changes: no parameter, gradient, running statistic, schedule or random state. It costs three evaluations of
     the objective and its gradient at the features, none of the backbone, and reads numbers back from the device: call it
-    every hundred steps or so. It warns of
+    every hundred steps or so, under ``torch.no_grad()`` or ``torch.inference_mode()`` as well. It warns of
 
     - a discriminator that is always right by a wide margin (saturated), one that gives all rows the same logit (dead), and
       one whose parameters are all frozen;
@@ -74,6 +75,21 @@ def adversary_report(objective: Objective, source: Outputs, target: Outputs) -> 
         >>> list(report.accuracy), list(report.gradient_norms)
         (['terms.adversarial.loss.discriminator'], ['classification', 'adversarial'])
     """
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        report = _report(objective, _copied(source), _copied(target))
+    for message in report.warnings:
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+    return report
+
+
+def _copied(outputs: Outputs) -> Outputs:
+    """The same values as tensors that autograd may keep, which those of inference mode are not."""
+    parts = {part.name: getattr(outputs, part.name) for part in dataclasses.fields(outputs)}
+    copies: dict[str, Any] = {name: x.detach().clone() for name, x in parts.items() if isinstance(x, Tensor)}
+    return dataclasses.replace(outputs, **copies)
+
+
+def _report(objective: Objective, source: Outputs, target: Outputs) -> AdversaryReport:
     networks = [objective, *(x.head for x in (source, target) if isinstance(x.head, nn.Module))]
 
     def look_again(features: list[Tensor]) -> _Look:
@@ -99,8 +115,6 @@ def adversary_report(objective: Objective, source: Outputs, target: Outputs) -> 
                 f"{' and '.join(games)} helped by the features: their gradient from term {term!r} is not reversed, or "
                 f"twice; let the discriminator see reverse_gradient(features), once"
             )
-    for message in messages:
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
     return AdversaryReport(accuracy, norms, messages)
 
 

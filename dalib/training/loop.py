@@ -97,7 +97,8 @@ def train(step: Step, pairs: Iterator[tuple[Batch, Batch]], *, steps: int) -> Lo
         steps: Number of calls of ``step``, at least 1.
 
     Returns:
-        The losses averaged over these steps, detached. Nothing is read back from the device.
+        The losses averaged over these steps, detached. A term that some steps lack, as in the two stages of ADDA, counts
+        as zero in them, so that the terms sum to the total. Nothing is read back from the device.
 
     Raises:
         TypeError: If ``pairs`` is not an iterator.

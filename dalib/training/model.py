@@ -63,7 +63,8 @@ class FeatureClassifier(nn.Module):
         backbone: Any module: your own, or one from timm (``num_classes=0``), torchvision (its head replaced by
             ``torch.nn.Identity()``) or transformers. Inputs that are dictionaries are passed to it as keywords.
         classes: Number of classes.
-        bottleneck: Width of the bottleneck, or ``None`` for none.
+        bottleneck: Width of the bottleneck, or ``None`` for none. Its batch norm needs two rows in training: a loader
+            whose last batch may be one row wants ``drop_last=True``.
         width: Number of features of the pooled backbone output. Default: found by one forward pass of ``example``.
         example: A small batch of inputs for that pass, which runs in eval mode without gradients.
         pool: From the backbone's output to one vector a row; see :func:`pooled`.

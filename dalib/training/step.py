@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from dalib import _checks
 from dalib.objective import Losses, Objective
@@ -182,6 +182,8 @@ def _refuse_wrong_kinds(
         raise TypeError(f"forward must be separate_forward, joint_forward or a function like them, got {forward!r}")
     if scheduler is not None and not callable(getattr(scheduler, "step", None)):
         raise TypeError(f"scheduler must be a learning-rate scheduler or None, got {type(scheduler).__name__}")
+    if isinstance(scheduler, ReduceLROnPlateau):
+        raise TypeError("scheduler must step without a score, got ReduceLROnPlateau; step it yourself after validation")
     if autocast is not None and not (isinstance(autocast, torch.dtype) and autocast.is_floating_point):
         raise TypeError(f"autocast must be a floating-point dtype such as torch.bfloat16, or None, got {autocast!r}")
     if scaler is not None and not callable(getattr(scaler, "scale", None)):

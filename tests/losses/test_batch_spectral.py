@@ -43,6 +43,16 @@ def test_equal_singular_values_equal_rows_and_zeros_have_a_finite_gradient(rows)
     assert torch.isfinite(rows.grad).all()
 
 
+@pytest.mark.parametrize("size", [1e19, 1e25])
+def test_squares_beyond_the_dtype_are_told(size):
+    rows = torch.full((3, 2), size)
+    with pytest.raises(ValueError, match=r"source and target must be small enough for the loss to be a torch.float32"):
+        batch_spectral_loss(rows, torch.ones(3, 2))
+    assert batch_spectral_loss(rows.double(), torch.ones(3, 2).double()).item() == pytest.approx(6 * size * size)
+    with pytest.raises(ValueError, match="target must be finite"):
+        batch_spectral_loss(torch.ones(3, 2), torch.full((3, 2), float("nan")))
+
+
 def test_errors_name_the_argument():
     with pytest.raises(ValueError, match="k must be at most 2, the rank that a batch of each domain can have, got 3"):
         batch_spectral_loss(torch.zeros(4, 5), torch.zeros(2, 5), k=3)

@@ -102,7 +102,7 @@ def test_the_maps_start_as_the_identity_and_ascend_with_each_weight_and_bias():
     """Of a loss that a translation of both domains changes, unlike those of kernels."""
     sizes = [2, 3]
 
-    def product(source, target, *, source_weights=None, target_weights=None):
+    def product(source, target):
         return sum(
             (s.square().mean() + 2 * t.sum()) * (k + 1) for k, (s, t) in enumerate(zip(source, target, strict=True))
         )

@@ -27,6 +27,14 @@ def test_an_undecided_head_costs_what_the_paper_says():
     assert rest.item() == pytest.approx(-math.log(1 - 1 / 4))
 
 
+@pytest.mark.parametrize("offset", [0.0, 1024.0])
+@pytest.mark.parametrize("gap", [3.0, 12.0, 20.0])
+def test_a_head_that_disagrees_costs_a_small_number_with_all_its_digits(gap, offset):
+    sure, label = torch.tensor([[200.0, 0.0]]), torch.tensor([0])  # nothing is lost on the source
+    value = margin_disparity_loss(sure, torch.tensor([[-gap, 0.0]]) + offset, label, label)
+    assert value.item() == pytest.approx(math.log1p(math.exp(-gap)), rel=1e-5)
+
+
 def test_where_both_densities_are_one_the_optimum_is_gamma_over_one_plus_gamma():
     logits = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
     label = torch.tensor([0])

@@ -111,6 +111,57 @@ def test_kept_rows_that_do_not_count_give_zero():
         contrast(rows, target, target_weights=torch.zeros(2))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_can_trains_in_other_dtypes(dtype):
+    contrast = ClusteredContrast(4, 3, bank=8).to(dtype)
+    rows = outputs(torch.randn(6, 4, dtype=dtype).requires_grad_(), labels=torch.arange(6) % 3)
+    for _ in range(2):
+        value = contrast(rows, outputs(torch.randn(5, 4, dtype=dtype)))
+    assert torch.isfinite(torch.autograd.grad(value, rows.features)[0]).all()
+    assert contrast.kept.dtype == dtype
+
+
+def test_can_and_deepjdot_are_the_same_under_autocast():
+    torch.manual_seed(0)
+    source, target = outputs(torch.randn(9, 6) + 5, labels=torch.arange(9) % 3), outputs(torch.randn(7, 6) + 5)
+    for make in (lambda: ClusteredContrast(6, 3), lambda: JointTransport(features=1.0)):
+        plain, under_autocast = make(), make()
+        for _ in range(2):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                value = under_autocast(source, target)
+            torch.testing.assert_close(value, plain(source, target), rtol=0, atol=0)
+
+
+def test_rows_that_are_not_finite_do_not_enter_the_bank_of_can():
+    contrast = ClusteredContrast(2, 2, bank=4)
+    rows = outputs(torch.eye(2), labels=torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="target must be finite, got NaN or infinity in 2 entries"):
+        contrast(rows, outputs(torch.full((1, 2), float("nan"))))
+    assert not contrast.filled.any()
+
+
+def test_deepjdot_keeps_its_digits_and_the_dtype_of_the_features():
+    source = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1e4, 1.0], [1e4, 0.0]])
+    target = source.flip(0) + torch.tensor([0.5, 0.0])
+    labels = torch.zeros(4, dtype=torch.int64)
+    transport = JointTransport(features=1.0, labels=0.0)
+    assert transport(outputs(source, labels=labels), outputs(target)).item() == pytest.approx(0.25, rel=1e-6)
+    double = transport(outputs(source.double(), labels=labels), outputs(target.double()))
+    assert double.dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        (torch.zeros(2, 2), torch.zeros(2, 3), "source and target must have the same number of features, got 2 and 3"),
+        (torch.zeros(2, 2), torch.full((2, 2), float("nan")), "target must be finite"),
+    ],
+)
+def test_deepjdot_names_features_that_do_not_fit(source, target, message):
+    with pytest.raises(ValueError, match=message):
+        JointTransport()(outputs(source, labels=torch.tensor([0, 1])), outputs(target))
+
+
 @pytest.mark.parametrize("term", [SubdomainTerm(), JointTransport(), ClusteredContrast(2, 3)])
 def test_source_labels_are_asked_for(term):
     rows = outputs(torch.zeros(2, 2))

@@ -9,6 +9,9 @@ from torch import nn
 
 from dalib import Batch, FeatureClassifier, Outputs, gradient_step, separate_forward
 from dalib.methods import OPEN_RECIPES, RECIPES
+from dalib.methods.etn import ExampleWeights
+from dalib.methods.iwan import ImportanceWeightedAdversarialLoss
+from dalib.methods.uan import transferability
 from dalib.training import PhasedObjective
 
 ALL = RECIPES | OPEN_RECIPES
@@ -138,9 +141,43 @@ def test_rows_that_stand_twice_change_nothing(name, rows):
         torch.testing.assert_close(value, objective(*once).terms[key], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_float64_stays_float64(name):
+    model, objective = made(name)
+    model.double(), objective.double()
+    step = gradient_step(model, objective, torch.optim.SGD([*model.parameters(), *objective.parameters()], lr=0.05))
+    for _ in range(4):
+        source, target = batches()
+        losses = step(source._replace(inputs=source.inputs.double()), target._replace(inputs=target.inputs.double()))
+        assert {term.dtype for term in losses.terms.values()} == {torch.float64}
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        ImportanceWeightedAdversarialLoss.weights,
+        ExampleWeights.of,
+        lambda z: transferability(torch.stack([z, -z], dim=1), z),
+    ],
+)
+def test_weights_of_rows_have_the_digits_of_float64(weights):
+    logits = torch.tensor([0.1, -0.7], dtype=torch.float64)
+    assert weights(logits).dtype == torch.float64
+    torch.testing.assert_close(weights(logits), weights(logits.float()).double(), rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize("name", ["iwan", "etn", "uan", "adda", "wdgrl"])
 def test_networks_that_must_not_mix_rows_have_no_batch_norm(name):
     assert not any(isinstance(part, nn.BatchNorm1d) for part in made(name)[1].modules())
+
+
+@pytest.mark.parametrize("name", [name for name, own in PARAMETERS.items() if "dropout" in own])
+def test_dropout_that_leaves_nothing_is_refused(name):
+    for wrong in (1.0, -0.1, math.nan):
+        with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\), got"):
+            made(name, dropout=wrong)
+    with pytest.raises(TypeError, match="dropout must be a number, got str"):
+        made(name, dropout="0.5")
 
 
 @pytest.mark.parametrize(("name", "places"), [("etn", 4), ("uan", 4), ("mada", 1), ("mdd", 1)])

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from dalib import Batch, FeatureClassifier, gradient_step, methods, separate_forward
+from dalib import Batch, FeatureClassifier, Outputs, gradient_step, methods, separate_forward
+from dalib.losses import WassersteinCriticLoss
+from dalib.losses.entropy_conditioned import EntropyConditionedLoss
+from dalib.methods.adda import AdversarialDiscriminative
+from dalib.methods.domain_confusion import DomainConfusionLoss
+from dalib.methods.reweighted import RecentRatio
 from dalib.training import PhasedObjective
 
 GAMES = {
@@ -89,3 +94,61 @@ def test_gradients_keep_their_direction(name, device, dtype):
             assert (a is None) == (b is None)
             if b is not None and b.norm() > 1e-4:
                 assert torch.cosine_similarity(a.float().flatten(), b.flatten(), dim=0) > 0.9
+
+
+class First(nn.Module):
+    """The first feature as the logit: no layer of its own for autocast to run in half precision."""
+
+    def forward(self, rows):
+        return rows[:, 0]
+
+
+def deception(rows, weights):
+    """What the encoder of ADDA minimises on some target rows."""
+    model = FeatureClassifier(nn.Identity(), 2, bottleneck=None, width=3)
+    phases = AdversarialDiscriminative(First(), pretraining=0).phases(model, separate_forward)
+    return phases[1].loss(None, Batch(rows, weights=weights))
+
+
+def of_known_ratio(rows):
+    torch.manual_seed(0)
+    ratio = RecentRatio(3, every=1, bank=32)
+    ratio.observe(torch.randn(32, 3), torch.randn(32, 3) + 0.5)
+    ratio.advance()
+    return ratio.weigh(rows)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda x, y, w: DomainConfusionLoss(First(), confusion=100.0)(x, y, source_weights=w),
+        lambda x, y, w: WassersteinCriticLoss(First(), penalty=0.0)(x, y, source_weights=w),
+        lambda x, y, w: deception(x, w),
+        lambda x, y, w: of_known_ratio(x),
+    ],
+    ids=["domain confusion", "Wasserstein critic", "deception of ADDA", "weights that follow the features"],
+)
+def test_means_are_taken_in_float32_under_autocast(value):
+    x, y, weights = torch.randn(9, 3) + 7, torch.randn(7, 3) + 7, torch.rand(9)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast = value(x, y, weights)
+    torch.testing.assert_close(under_autocast, value(x, y, weights), rtol=0, atol=0)
+
+
+def test_halves_of_a_discriminator_beside_predictions_in_float32_are_promoted():
+    class Half(First):
+        def forward(self, rows):
+            return super().forward(rows).bfloat16()
+
+    rows = [Outputs(torch.randn(n, 3), torch.randn(n, 2)) for n in (9, 7)]
+    value = EntropyConditionedLoss(Half())(*rows)
+    single = [Outputs(x.features.bfloat16().float(), x.logits) for x in rows]
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, EntropyConditionedLoss(First())(*single), rtol=1e-2, atol=0)
+
+
+def test_confusion_of_half_precision_logits_is_promoted():
+    rows, weights = torch.randn(9, 3).bfloat16(), torch.rand(9)
+    confused = DomainConfusionLoss(First())(rows, rows[:5], source_weights=weights)
+    single = DomainConfusionLoss(First())(rows.float(), rows[:5].float(), source_weights=weights)
+    torch.testing.assert_close(confused, single, rtol=0, atol=0)

@@ -35,6 +35,14 @@ def test_uniform_predictions_weigh_all_classes_alike_and_absent_ones_vanish():
     torch.testing.assert_close(shares(), torch.tensor([0.0, 2.0, 2.0, 0.0]))
 
 
+def test_a_window_with_predictions_that_are_not_finite_changes_nothing():
+    shares = ClassShares(2, window=1)
+    for logits in ([[50.0, 0.0], [0.0, 0.0]], [[math.nan, 0.0]]):
+        shares.observe(torch.tensor(logits))
+        shares.advance()
+        torch.testing.assert_close(shares(), torch.tensor([1.5, 0.5]))
+
+
 def test_the_temperature_sharpens():
     shares = ClassShares(2, window=1, temperature=0.1)
     shares.observe(torch.tensor([[1.0, 0.0]]))
@@ -208,3 +216,22 @@ def test_errors_name_the_argument():
     with pytest.raises(TypeError, match="loss must take source_weights="):
         etn(2, 3, 10, hidden=4)(weighted, source)
     assert dann is not None
+
+
+@pytest.mark.parametrize("scale", [1e-37, 1e-7, 3e38])
+def test_the_scale_of_the_row_weights_does_not_matter(scale):
+    class_shares = ClassShares(3, window=1)
+    class_shares.weights.copy_(torch.tensor([2.9, 0.1, 0.0]))
+    game = DomainAdversarialLoss(nn.Linear(2, 1))
+    weighted = PartialAdversarialLoss(game, class_shares), ImportanceWeightedAdversarialLoss(nn.Linear(2, 1), game)
+    source, target, weights = rows(5), rows(4, labels=False), torch.tensor([0.1, 1.0, 0.5, 0.0, 0.7])
+    for loss, pair in zip(weighted, ((source, target), (source.features, target.features)), strict=True):
+        expected = loss(*pair, source_weights=weights)
+        torch.testing.assert_close(loss(*pair, source_weights=scale * weights), expected)
+    product = class_shares()[source.labels] * weights
+    torch.testing.assert_close(
+        weighted[0](source, target, source_weights=1e-7 * weights),
+        game(source.features, target.features, source_weights=product),
+    )
+    with pytest.raises(ValueError, match="source_weights must not be all zero"):
+        weighted[0](source, target, source_weights=torch.zeros(5))

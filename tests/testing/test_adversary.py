@@ -159,6 +159,23 @@ def test_the_report_by_hand():
     assert report.warnings == []
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_report_is_the_same_among_evaluations(mode):
+    torch.manual_seed(0)
+    objective = methods.cdan_e(6, 3, 10, strength=1.0, hidden=8)
+    head = nn.Linear(6, 3)
+
+    def report():
+        source, target = (Outputs(x, head(x), torch.arange(len(x)) % 3, head=head) for x in (rows[0] + 0, rows[1] + 0))
+        return adversary_report(objective, source, target)
+
+    rows = torch.randn(9, 6), torch.randn(8, 6) + 1
+    expected = report()
+    with mode():
+        assert report() == expected
+    assert expected.gradient_norms["adversarial"] > 0
+
+
 def test_nothing_is_disturbed():
     objective = methods.dann(2, 3, 10, hidden=8)
     state = {name: value.clone() for name, value in objective.state_dict().items()}

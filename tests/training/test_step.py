@@ -285,6 +285,10 @@ def try_out(source=None, **options):
                 ),
                 ({"scheduler": "cosine"}, "scheduler must be a learning-rate scheduler or None, got str"),
                 (
+                    {"scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau(torch.optim.SGD([torch.ones(1)]))},
+                    "scheduler must step without a score, got ReduceLROnPlateau; step it yourself after validation",
+                ),
+                (
                     {"autocast": "bf16"},
                     "autocast must be a floating-point dtype such as torch.bfloat16, or None, got 'bf",
                 ),
