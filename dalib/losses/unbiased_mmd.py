@@ -11,7 +11,7 @@ from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_form
-from dalib.losses._pooled import pool, refuse_one_row
+from dalib.losses._pooled import Pooled, pool, refuse_one_row
 from dalib.row_weights import of_two_rows
 
 
@@ -63,33 +63,43 @@ def unbiased_mmd_loss(
 
     Note:
         pytorch-adapt takes the bandwidth from the source alone. TLlib adds ``2/(n-1)`` to this estimate.
+
+        With row weights the Gaussian kernel is computed in float64: a row that outweighs the others would leave few digits.
     """
     kernel = chosen(kernel, bandwidths)
     pooled = pool(source, target, source_weights, target_weights, min_rows=2)
     refuse_one_row(pooled.source, source_weights, "source_weights")
     refuse_one_row(pooled.target, target_weights, "target_weights")
-    others = [of_two_rows(row_shares) for row_shares in (pooled.source, pooled.target)]
     if isinstance(kernel, Gaussian):
-        # The larger factor of the pairs within a domain is a sum of squares more; a row with itself counts one.
-        alone = [
-            (row_shares * row_shares).sum() / each
-            for row_shares, each in zip((pooled.source, pooled.target), others, strict=True)
-        ]
-        extra = [
-            row_shares * each.sqrt() for row_shares, each in zip((pooled.source, pooled.target), alone, strict=True)
-        ]
-        columns = torch.stack([pooled.signs, *_apart(*extra)], dim=1)
-        levels = None if pooled.weights is not None else _levels(len(source), len(target))
-        form = kernel_form([pooled.parts], [kernel], columns, levels=levels, counts=pooled.weights)
-        return form - sum(alone)
+        return _of_gaussian(kernel, pooled)
     gram = about_the_mean(kernel, pooled.rows) if pooled.weights is None else kernel.at(pooled.rows, pooled.weights)
     values = gram(pooled.rows)
     values = values * (1 - torch.eye(len(values), dtype=values.dtype, device=values.device))
     cross = pooled.source @ gram(source, target) @ pooled.target
     within = [part @ values @ part for part in _apart(pooled.source, pooled.target)]
+    others = of_two_rows(pooled.source), of_two_rows(pooled.target)
     value = within[0] / others[0] + within[1] / others[1] - 2 * cross
     _checks.finite_loss(value, source, target)
     return value
+
+
+def _of_gaussian(kernel: Gaussian, pooled: Pooled) -> Tensor:
+    """The estimate by the engine of the Gaussian kernel, which counts the pairs of a row with itself, too.
+
+    Under uneven weights these may be most of the sum, and taking them away leaves few digits: those are of float64.
+    """
+    given = pooled.parts[0].dtype
+    dtype = given if pooled.weights is None else torch.float64
+    parts = [part.to(dtype) for part in pooled.parts]
+    a, b = pooled.source.to(dtype), pooled.target.to(dtype)
+    # The larger factor of the pairs within a domain is a sum of squares more; a row with itself counts one.
+    alone = [row_shares @ row_shares / of_two_rows(row_shares) for row_shares in (a, b)]
+    columns = torch.stack([torch.cat([a, -b]), *_apart(a * alone[0].sqrt(), b * alone[1].sqrt())], dim=1)
+    if pooled.weights is None:
+        form = kernel_form([parts], [kernel], columns, levels=_levels(len(a), len(b)))
+    else:
+        form = kernel_form([parts], [kernel], columns, counts=pooled.weights.to(dtype))
+    return (form - alone[0] - alone[1]).to(given)
 
 
 def _levels(n: int, m: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
