@@ -61,8 +61,9 @@ def extract_features(
     """Write the pooled outputs of a backbone for every row of every domain to a ``.npz`` file.
 
     The file is read by :func:`dalib.data.feature_file`. Its entry ``about`` holds what the features depend on: backbone,
-    hash of its weights and of what the user's own classes hold and do beside them, transform, hash of the data, autocast. Where ``out`` was made of the same, nothing is done; an
-    extraction that was stopped goes on behind the last 256 rows. Augmentation is off.
+    hash of its weights and of what the user's own classes hold and do beside them, transform, hash of the data, autocast.
+    Where ``out`` was made of the same, nothing is done; an extraction that was stopped goes on behind the last 256 rows.
+    Augmentation is off.
 
     Args:
         domain_set: Images, or any domains.
