@@ -298,7 +298,7 @@ def _optimizer(model: FeatureClassifier, objective: nn.Module, protocol: Protoco
     groups = model.parameter_groups(protocol.rate, backbone_factor=protocol.backbone_factor)
     own = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     groups[-1]["params"] += own  # the last group is what is trained from scratch; another one would cost a step more
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         groups,
         lr=protocol.rate,
         momentum=protocol.momentum,
@@ -306,6 +306,10 @@ def _optimizer(model: FeatureClassifier, objective: nn.Module, protocol: Protoco
         weight_decay=protocol.weight_decay,
         fused=torch.device(protocol.device).type in ("cpu", "cuda"),  # one pass over the parameters instead of four
     )
+    for group in optimizer.param_groups:  # the fused form cannot begin with some of them later than with the others
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def _numbers(losses: Losses) -> dict[str, float]:

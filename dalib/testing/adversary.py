@@ -49,6 +49,8 @@ def check_adversary(recipe: Callable[..., Objective], *, seed: int = 0, **option
         objective = recipe(_WIDTH, _CLASSES, _STEPS, **options)
         _expect(isinstance(objective, Objective), f"recipe must return an Objective, got {type(objective).__name__}")
         if not isinstance(objective, PhasedObjective):
+            with torch.random.fork_rng(devices=[]):  # first: a network that is no part of it stays in train mode
+                _check_ownership(*_training(recipe, options)[:2])
             _check_outputs(objective)
             _check_reversal(objective)
         _check_movement(recipe, options)

@@ -17,8 +17,9 @@ from dalib.data import arrays
 from dalib.losses import CORALLoss
 from dalib.methods import RECIPES, dan, dann, importance_weighted, source_only
 from dalib.objective import Align, Objective, source_cross_entropy
-from dalib.training import joint_forward
+from dalib.training import Phase, PhasedObjective, joint_forward
 from dalib.training.backbones import small_cnn
+from dalib.training.phases import below_head
 from dalib.weights import DomainClassifierWeights
 
 SMALL = Protocol(bottleneck=8, steps=12, batch_size=16, checkpoints=3, dropout=0.2)
@@ -186,6 +187,23 @@ def test_wrong_arguments():
 def test_a_protocol_refuses_wrong_values(options, error, message):
     with pytest.raises(error, match=message):
         Protocol(**options)
+
+
+class Widening(PhasedObjective):
+    """A phase that moves the features alone, then one of the whole model."""
+
+    def phases(self, model, forward):
+        def classified(source, target):
+            return source_cross_entropy(forward(model, source, target)[0])
+
+        return [Phase("features", classified, below_head(model)), Phase("all", classified, model.parameters())]
+
+
+def test_phases_may_begin_to_move_parameters_one_after_the_other(scenario):
+    method = trained(lambda features, classes, steps: Widening(), SMALL)
+    steps = list(method(task_of(scenario), 0))
+    assert [checkpoint.step for checkpoint in steps] == [4, 8, 12]
+    assert steps[-1].losses["all"] < steps[0].losses["all"]
 
 
 def test_a_protocol_takes_numbers_of_numpy():

@@ -89,6 +89,16 @@ def test_the_check_finds_it(fault):
         check_adversary(faulty(fault))
 
 
+def test_a_discriminator_outside_that_sees_one_domain_at_a_time_is_found():
+    def recipe(features, classes, steps):
+        outside = DomainDiscriminator(features, hidden=8)  # whose batch norm could not take one row in train mode
+        game = Align(lambda source, target: domain_adversarial_loss(outside(source), outside(target)))
+        return Objective(classification=cross_entropy, game=game)
+
+    with pytest.raises(AssertionError, match="every network that learns must be a part of the objective"):
+        check_adversary(recipe)
+
+
 def test_a_loss_that_one_row_breaks_is_found():
     def recipe(features, classes, steps):
         spread = Align(lambda source, target: source.square().sum() / (len(source) - 1))
