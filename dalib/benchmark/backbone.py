@@ -34,6 +34,9 @@ class Backbone:
         source: SHA-256 of the file that defines the network, where it is one of the user's.
         note: One sentence for people, for example on a normalisation that was assumed.
 
+    Raises:
+        TypeError: If ``name`` is no string or ``build`` cannot be called.
+
     Example:
         >>> Backbone("identity", nn.Identity).build()
         Identity()
@@ -44,6 +47,12 @@ class Backbone:
     transform: ImageTransform | None = None
     source: str = ""
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a string, got {type(self.name).__name__}")
+        if not callable(self.build):
+            raise TypeError(f"build must be a function that makes the module, got {type(self.build).__name__}")
 
     def weights_hash(self) -> str:
         """SHA-256 of the initial weights and of what the module holds beside them.
