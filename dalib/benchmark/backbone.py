@@ -35,7 +35,8 @@ class Backbone:
         note: One sentence for people, for example on a normalisation that was assumed.
 
     Raises:
-        TypeError: In ``weights_hash`` and ``describe``, if ``build`` makes no module.
+        TypeError: If ``name`` is no string or ``build`` cannot be called; in ``weights_hash`` and ``describe``, if it makes
+            no module.
 
     Example:
         >>> Backbone("identity", nn.Identity).build()
@@ -47,6 +48,12 @@ class Backbone:
     transform: ImageTransform | None = None
     source: str = ""
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a string, got {type(self.name).__name__}")
+        if not callable(self.build):
+            raise TypeError(f"build must be a function that makes the module, got {type(self.build).__name__}")
 
     def weights_hash(self) -> str:
         """SHA-256 of the initial weights, built under a fixed seed: pretrained ones are those of the run.

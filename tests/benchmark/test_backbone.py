@@ -60,6 +60,13 @@ def test_the_key_depends_on_weights_and_file_and_normalisation(tmp_path):
     assert len(code(pretrained)) == 64
 
 
+def test_a_name_comes_first_and_then_a_function():
+    with pytest.raises(TypeError, match="name must be a string, got type"):
+        Backbone(torch.nn.Identity, "mine")
+    with pytest.raises(TypeError, match="build must be a function that makes the module, got str"):
+        Backbone("mine", "identity")
+
+
 def test_the_weights_hash_leaves_the_generators_alone():
     torch.manual_seed(0)
     expected = torch.rand(2)
