@@ -24,6 +24,10 @@ _INTEGERS = (int, numbers.Integral)
 _FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
+class NotFiniteError(ValueError, FloatingPointError):
+    """Values are NaN, infinite or too large: of a call the argument is wrong, of a training it has diverged."""
+
+
 @contextlib.contextmanager
 def value_checks() -> Iterator[None]:
     """Check values on every device inside this context, at the price of one synchronisation a check.
@@ -69,7 +73,7 @@ def finite(x: Tensor, name: str) -> None:
     if not values_are_checked(x) or math.isfinite(x.detach().sum()):  # a finite sum has finite parts, and is cheaper
         return
     if not bool(torch.isfinite(x).all()):
-        raise ValueError(f"{name} must be finite, got NaN or infinity in {int((~torch.isfinite(x)).sum())} entries")
+        raise NotFiniteError(f"{name} must be finite, got NaN or infinity in {int((~torch.isfinite(x)).sum())} entries")
 
 
 def finite_loss(value: Tensor, source: Tensor, target: Tensor) -> None:
@@ -82,7 +86,7 @@ def finite_loss(value: Tensor, source: Tensor, target: Tensor) -> None:
     finite(source, "source")
     finite(target, "target")
     largest = max(float(rows.detach().abs().max()) for rows in (source, target))
-    raise ValueError(
+    raise NotFiniteError(
         f"source and target must be small enough for the loss to be a {value.dtype}, got entries up to {largest:.1e}; "
         f"scale the features down or use float64"
     )
@@ -104,7 +108,7 @@ def matrix(x: object, name: str, *, min_rows: int = 1, values: bool = True) -> N
 
 def refuse_overflow(rows: Tensor) -> None:
     """Raise: the squared distances of these finite rows are beyond their dtype."""
-    raise ValueError(
+    raise NotFiniteError(
         f"source and target must have squared distances below {torch.finfo(rows.dtype).max:.1g}, the largest "
         f"{rows.dtype}, got entries up to {float(rows.detach().abs().max()):.1e}; scale the features down or use float64"
     )

@@ -3,7 +3,7 @@
 from dalib.benchmark.backbone import Backbone
 from dalib.benchmark.backbone_spec import backbone
 from dalib.benchmark.checkpoint import Checkpoint, Method, evaluate
-from dalib.benchmark.engine import Progress, benchmark
+from dalib.benchmark.engine import Progress, RunsFailedError, benchmark
 from dalib.benchmark.extraction import Extracted, extract_features
 from dalib.benchmark.group import Group, groups
 from dalib.benchmark.open_scenarios import (
@@ -52,6 +52,7 @@ __all__ = [
     "Protocol",
     "Ranking",
     "Run",
+    "RunsFailedError",
     "Scenario",
     "Score",
     "Search",

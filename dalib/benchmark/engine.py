@@ -47,7 +47,16 @@ class Progress:
 
 
 class RunsFailedError(RuntimeError):
-    """Some runs of a benchmark had a loss that became NaN or infinite; ``finished`` are the records of the others."""
+    """The loss or the features of some runs became NaN or infinite.
+
+    Args:
+        message: Which runs, and why.
+        finished: The records of the others, in the order of :func:`benchmark`.
+
+    Example:
+        >>> RunsFailedError("1 of 2 runs failed", []).finished
+        []
+    """
 
     def __init__(self, message: str, finished: Sequence[Run]) -> None:
         super().__init__(message)
@@ -111,7 +120,8 @@ def benchmark(
         TypeError: If an argument is of the wrong kind.
         ValueError: If there is nothing to run, two scenarios share a name, a validator is called ``"last"`` or ``"oracle"``,
             or ``out`` cannot be written.
-        RuntimeError: After all other runs are finished, if the loss of some became NaN or infinite.
+        RunsFailedError: After all other runs are finished, if the loss or the features of some became NaN or infinite; a
+            ``RuntimeError`` that holds the others.
 
     Example:
         >>> from dalib.benchmark import Protocol, scenarios, select, trained

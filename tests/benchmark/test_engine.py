@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from dalib.benchmark import Checkpoint, Protocol, Run, benchmark, engine, scenarios, target_supervised, trained
+from dalib.benchmark import (
+    Checkpoint,
+    Protocol,
+    Run,
+    RunsFailedError,
+    benchmark,
+    engine,
+    scenarios,
+    target_supervised,
+    trained,
+)
 from dalib.methods import dan, source_only
 from dalib.outputs import Outputs
 
@@ -93,6 +103,15 @@ def test_a_diverging_run_does_not_stop_the_others(scenario, tmp_path):
     with pytest.raises(RuntimeError, match="1 of 6 runs failed, the others are finished: bad on A-W, seed 1: the loss"):
         benchmark({"bad": diverging, "good": guessing}, [scenario], seeds=3, out=tmp_path)
     assert len(list(tmp_path.glob("*.json"))) == 5
+
+
+def test_features_that_grow_out_of_their_dtype_are_a_diverging_run_too(scenario):
+    fast = trained(dan, Protocol(bottleneck=8, steps=4, checkpoints=2, rate=1e18))
+    with pytest.raises(
+        RunsFailedError, match=r"1 of 2 runs failed.*fast on A-W, seed 0: source and target must"
+    ) as error:
+        benchmark({"fast": fast, "good": guessing}, [scenario], seeds=1)
+    assert [run.method for run in error.value.finished] == ["good"]
 
 
 def broken(task, seed):
