@@ -111,6 +111,32 @@ def relative_ratio(
             _checks.positive(value, name)
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     points = others[torch.randperm(len(others), generator=generator)[:centres].to(others.device)]
+    width, ridge = _chosen(rows, others, points, widths, ridges, alpha, generator)
+    s, t = gaussian(rows, points, width), gaussian(others, points, width)
+    H = alpha / len(t) * t.T @ t + (1.0 - alpha) / len(s) * s.T @ s
+    H.diagonal().add_(ridge)
+    solution, singular = torch.linalg.solve_ex(H, t.mean(dim=0))
+    if int(singular):
+        raise ValueError(
+            f"ridges must be large enough for a system that can be solved, got {ridge:g}; pass larger ones"
+        )
+    theta = solution.clamp_min(0)
+    scale = float((s @ theta).mean())
+    if not scale > 0:
+        raise ValueError("source and target must overlap, got no source row near the target; pass wider bandwidths")
+    return RelativeRatio(points, theta, float(width), float(ridge), scale)
+
+
+def _chosen(
+    rows: Tensor,
+    others: Tensor,
+    points: Tensor,
+    widths: Sequence[float],
+    ridges: Sequence[float],
+    alpha: float,
+    generator: torch.Generator,
+) -> tuple[float, float]:
+    """The bandwidth and the ridge of the smallest leave-one-out error; those in the middle where nothing can be left out."""
     choice = (len(widths) - 1) // 2 * len(ridges) + (len(ridges) - 1) // 2
     pairs = min(len(rows), len(others))
     if len(widths) * len(ridges) > 1 and pairs > 1:
@@ -125,20 +151,7 @@ def relative_ratio(
             ]
         )
         choice = int(errors.nan_to_num(nan=torch.inf).argmin())  # NaN of ridges so small that no number is left
-    width, ridge = widths[choice // len(ridges)], ridges[choice % len(ridges)]
-    s, t = gaussian(rows, points, width), gaussian(others, points, width)
-    H = alpha / len(t) * t.T @ t + (1.0 - alpha) / len(s) * s.T @ s
-    H.diagonal().add_(ridge)
-    solution, singular = torch.linalg.solve_ex(H, t.mean(dim=0))
-    if int(singular):
-        raise ValueError(
-            f"ridges must be large enough for a system that can be solved, got {ridge:g}; pass larger ones"
-        )
-    theta = solution.clamp_min(0)
-    scale = float((s @ theta).mean())
-    if not scale > 0:
-        raise ValueError("source and target must overlap, got no source row near the target; pass wider bandwidths")
-    return RelativeRatio(points, theta, float(width), float(ridge), scale)
+    return widths[choice // len(ridges)], ridges[choice % len(ridges)]
 
 
 def relative_ratio_weights(
