@@ -63,7 +63,7 @@ def test_every_number_of_every_checkpoint_is_written_once(tmp_path, written):
 
 def test_no_name_leads_out_of_the_folder(tmp_path, written):
     log = TensorBoard(tmp_path / "logs")
-    for name in ("../up", "/tmp/there", "dan,weight=1/2"):
+    for name in ("../up", "/there", "dan,weight=1/2"):
         (place,) = log.write([made_record(name)])
         assert place.parent.parent == tmp_path / "logs" / "office"
 
