@@ -58,7 +58,7 @@ class RunsFailedError(RuntimeError):
         []
     """
 
-    def __init__(self, message: str, finished: Sequence[Run]) -> None:
+    def __init__(self, message: str, finished: Sequence[Run] = ()) -> None:
         super().__init__(message)
         self.finished = finished
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import pickle
 import time
 
 import joblib
@@ -112,6 +113,9 @@ def test_features_that_grow_out_of_their_dtype_are_a_diverging_run_too(scenario)
     ) as error:
         benchmark({"fast": fast, "good": guessing}, [scenario], seeds=1)
     assert [run.method for run in error.value.finished] == ["good"]
+    sent = pickle.loads(pickle.dumps(error.value))  # as from another process
+    assert str(sent) == str(error.value)
+    assert sent.finished == error.value.finished
 
 
 def broken(task, seed):
