@@ -115,12 +115,12 @@ def relative_ratio(
     s, t = gaussian(rows, points, width), gaussian(others, points, width)
     H = alpha / len(t) * t.T @ t + (1.0 - alpha) / len(s) * s.T @ s
     H.diagonal().add_(ridge)
-    solution, singular = torch.linalg.solve_ex(H, t.mean(dim=0))
-    if int(singular):
+    values = torch.linalg.eigvalsh(H)
+    if not bool(values[0] > len(H) * torch.finfo(H.dtype).eps * values[-1]):  # the solution would be rounding
         raise ValueError(
             f"ridges must be large enough for a system that can be solved, got {ridge:g}; pass larger ones"
         )
-    theta = solution.clamp_min(0)
+    theta = torch.linalg.solve(H, t.mean(dim=0)).clamp_min(0)
     scale = float((s @ theta).mean())
     if not scale > 0:
         raise ValueError("source and target must overlap, got no source row near the target; pass wider bandwidths")

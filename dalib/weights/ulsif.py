@@ -118,12 +118,12 @@ class RuLSIF(BaseEstimator):  # type: ignore[misc]
         at_source, at_target = (_arrays.gaussian(squared, self.bandwidth_) for squared in distances)
         H = _gram(at_source, (1.0 - self.alpha) / len(X)) + _gram(at_target, self.alpha / len(Z))
         H[np.diag_indices(len(H))] += self.ridge_
-        try:
-            self.coefficients_ = np.maximum(np.linalg.solve(H, at_target.mean(axis=0)), 0.0)
-        except np.linalg.LinAlgError as problem:
+        lowest, highest = np.linalg.eigvalsh(H)[[0, -1]]
+        if not lowest > len(H) * np.finfo(H.dtype).eps * highest:  # the solution would be rounding
             raise ValueError(
                 f"ridges must be large enough for a system that can be solved, got {self.ridge_:g}; pass larger ones"
-            ) from problem
+            )
+        self.coefficients_ = np.maximum(np.linalg.solve(H, at_target.mean(axis=0)), 0.0)
         self.weights_, self.scale_ = _importance.mean_one(at_source @ self.coefficients_, remedy=_REMEDY)
         return self
 
