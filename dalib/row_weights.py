@@ -30,8 +30,10 @@ def shares(rows: Tensor, weights: Tensor | None, name: str) -> Tensor:
     if weights is None:
         return rows.new_full(rows.shape[:1], 1 / rows.shape[0])
     _checks.row_weights(weights, rows, name)
-    weights = relative(weights, rows.dtype)
-    return weights / weights.sum()
+    doubles = relative(
+        weights, torch.float64
+    )  # where two means nearly cancel, the rounding of their sums would be seen
+    return (doubles / doubles.sum()).to(rows.dtype)
 
 
 def relative(weights: Tensor, dtype: torch.dtype) -> Tensor:

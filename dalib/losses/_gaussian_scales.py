@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,9 @@ from dalib.distances import mean_squared_distance
 from dalib.kernels import Gaussian
 
 LN_2 = math.log(2)
+
+_NARROW = 16
+"""Up to this many columns rows are narrow."""
 
 
 class Centred(NamedTuple):
@@ -109,6 +112,16 @@ def centred(parts: Sequence[Tensor], counts: Tensor | None) -> Centred:
     return Centred(rows.sub_(middle), middle)
 
 
+def dtype_of_pulls(rows: Tensor) -> torch.dtype:
+    """In what the products of slopes and rows are made: those of narrow rows are cheap, and their terms cancel most.
+
+    Example:
+        >>> dtype_of_pulls(torch.zeros(1, 2)), dtype_of_pulls(torch.zeros(1, 256))
+        (torch.float64, torch.float32)
+    """
+    return torch.float64 if rows.shape[1] <= _NARROW else rows.dtype
+
+
 def row_parts(rows: Tensor, counts: Tensor | None) -> Tensor:
     """What part of the sample each row is, shape ``(N,)``.
 
@@ -123,7 +136,7 @@ def sums_of_kernels(
     exponent: Tensor,
     ratios: Sequence[int] | Tensor,
     slope: bool,
-    buffers: tuple[Tensor | None, Tensor | None, Tensor],
+    buffers: Sequence[Tensor | None],
 ) -> tuple[Tensor, Tensor]:
     r"""The sum of the kernels, and the sum of their slopes in units of the widest variance :math:`v`.
 
@@ -134,7 +147,7 @@ def sums_of_kernels(
             faster than those of e. It is used up.
         ratios: Numbers that are powers of two, ascending from one; or a tensor of any ratios, shape ``(B,)``.
         slope: Whether the second sum is wanted; without it what comes second means nothing.
-        buffers: Tensors like ``exponent`` for the two sums, which are made where there is ``None``, and for in between.
+        buffers: Tensors like ``exponent`` for the two sums and for in between, each made where there is ``None``.
 
     Example:
         >>> sums_of_kernels(torch.zeros(1), (1, 4), True, (None, None, torch.empty(1)))
@@ -149,14 +162,44 @@ def sums_of_kernels(
             kernel.add_(part)
             steep.addcmul_(part, ratio)
         return kernel, steep
-    sums = slopes = part = exponent.exp2_()
-    power = 1
-    for wanted in ratios[1:]:
-        while power < wanted:
-            part, power = torch.mul(part, part, out=spare), 2 * power
+    slopes = sums = exponent.exp2_()
+    for power, part in _powers(slopes, ratios, spare):
         sums = kernel = torch.add(sums, part, out=kernel)
         if slope:
-            slopes = steep = torch.add(slopes, part, alpha=power, out=steep)
-    if len(ratios) == 1:  # both are the one kernel, and each is written on by itself
-        slopes = part.clone() if steep is None else steep.copy_(part)
+            slopes.add_(part, alpha=power)
+    if slope and sums is slopes:  # one kernel; each is written on by itself
+        sums = slopes.clone() if kernel is None else kernel.copy_(slopes)
     return sums, slopes
+
+
+def total_of_kernels(
+    exponent: Tensor,
+    ratios: Sequence[int] | Tensor,
+    slope: bool,
+    buffers: Sequence[Tensor | None],
+) -> tuple[Tensor, Tensor]:
+    """As :func:`sums_of_kernels`, with the total of the first sum in its place: a kernel is then read, not added.
+
+    Example:
+        >>> total_of_kernels(torch.zeros(3), (1, 4), True, (None, None, torch.empty(3)))
+        (tensor(6.), tensor([5., 5., 5.]))
+    """
+    if isinstance(ratios, Tensor):
+        kernel, steep = sums_of_kernels(exponent, ratios, slope, buffers)
+        return kernel.sum(), steep
+    slopes = exponent.exp2_()
+    total = slopes.sum()
+    for power, part in _powers(slopes, ratios, buffers[2]):
+        total += part.sum()
+        if slope:
+            slopes.add_(part, alpha=power)
+    return total, slopes
+
+
+def _powers(first: Tensor, powers: Sequence[int], spare: Tensor | None) -> Iterator[tuple[int, Tensor]]:
+    """The powers of ``first`` behind the first power, one after another in ``spare``; between them it may be written on."""
+    part, power = first, 1
+    for wanted in powers[1:]:
+        while power < wanted:
+            part, power = torch.mul(part, part, out=spare), 2 * power
+        yield power, part

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dalib.kernels import gaussian_kernel, squared_distances
-from dalib.losses._gaussian_scales import LN_2, Centred, Scales, centred, row_parts, sums_of_kernels
+from dalib.losses._gaussian_scales import LN_2, Centred, Scales, centred, dtype_of_pulls, row_parts, sums_of_kernels
 
 
 def mix(weights: Tensor, mixing: Tensor | None) -> Tensor:
@@ -67,14 +67,17 @@ def dense(
         return value, mix(sums, mixing), *widest
     pairs = torch.addmm(kernel, mixed, weights.mT, beta=0, alpha=2 / count)
     pulls = []
+    exact = [dtype_of_pulls(each.rows) for each in around]
     for this, block in enumerate(blocks):
         pull = block.steep.mul_(pairs).div_(block.widest)
         for other, factor in enumerate(blocks):
             if other != this:
                 pull.mul_(factor.kernel)
+        pull = pull.to(exact[this])
         pull.diagonal().sub_(pull.sum(dim=1))
         pulls.append(pull)
-    return value, mix(sums, mixing), *widest, *pulls, *(each.rows for each in around)
+    rows = [each.rows.to(dtype) for each, dtype in zip(around, exact, strict=True)]
+    return value, mix(sums, mixing), *widest, *pulls, *rows
 
 
 class _Block:

@@ -172,7 +172,7 @@ class _KernelForm(torch.autograd.Function):
         if any(ctx.needs_input_grad[6:]):
             gradients = [of_value * each for each in of_layers]
             if rows:  # one dense block leaves the last product to be done
-                gradients = [pull @ centred for pull, centred in zip(gradients, rows, strict=True)]
+                gradients = [(pull @ centred).to(weights.dtype) for pull, centred in zip(gradients, rows, strict=True)]
             lengths = [part.shape[0] for part in parts[: ctx.parts // layers]]
             of_parts = [part for gradient in gradients for part in gradient.split_with_sizes(lengths)]
         of_weights = 2 * of_value * half_of_weights if ctx.needs_input_grad[5] else None

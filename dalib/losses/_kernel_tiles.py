@@ -9,7 +9,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dalib.losses._gaussian_scales import LN_2, Scales, centred, row_parts, sums_of_kernels
+from dalib.losses._gaussian_scales import (
+    LN_2,
+    Scales,
+    centred,
+    dtype_of_pulls,
+    row_parts,
+    sums_of_kernels,
+    total_of_kernels,
+)
 from dalib.losses._kernel_dense import mix, product
 
 _TILE = {"cpu": 512, "cuda": 4096}
@@ -73,11 +81,16 @@ def _sweep_of_levels(
     terms = []
     for i, j in grid.tiles:
         pair = sum(left * right for left, right in zip(levels[grid.part[i]], levels[grid.part[j]], strict=True))
-        tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
-        total = product([kernel for kernel, _ in tiles]).sum()
+        if len(factors) == 1:
+            total, only = factors[0].total_of_tile(i, j, wants_gradient)
+            steeps = [only]
+        else:
+            tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
+            total = product([kernel for kernel, _ in tiles]).sum()
+            steeps = _slopes(tiles)
         terms.append(total * (pair if i == j else 2 * pair))
         if wants_gradient:
-            for factor, steep in zip(factors, _slopes(tiles), strict=True):
+            for factor, steep in zip(factors, steeps, strict=True):
                 factor.add(i, j, steep, pair)
     return torch.stack(terms).sum()
 
@@ -125,7 +138,14 @@ class _Grid:
         Half of a tile on the diagonal is waste, so those are of halves.
         """
         large = len(self.large)
-        tiles = list(itertools.combinations(range(large), 2))
+        # From part to part in turns: what each adds to a gradient then cancels early, before it has cost digits.
+        turns = sorted(
+            range(large),
+            key=lambda block: (
+                (self.part[:block].count(self.part[block]) + 0.5) / self.part[:large].count(self.part[block])
+            ),
+        )
+        tiles = list(itertools.combinations(turns, 2))
         for half in range(large, 3 * large, 2):
             tiles += [(half, half), (half, half + 1), (half + 1, half + 1)]
         return tiles
@@ -159,35 +179,58 @@ class _Factor:
         self.unit = (self.widest * LN_2).sqrt()
         self.rows.mul_(1 / self.unit)
         halves = squares.mul_(0.5 / self.unit**2)
-        self.buffers = [rows.new_empty(max(grid.large) ** 2) for _ in range(4)]
+        self.memory = self.buffers = [rows.new_empty(max(grid.large) ** 2) for _ in range(4)]
         self.blocks, self.halves = grid.blocks(self.rows), grid.blocks(halves)
         if wants_gradient:
-            self.total, self.mass = torch.zeros_like(self.rows), torch.zeros_like(halves)
+            self.exact = dtype_of_pulls(self.rows)
+            self.columns = grid.blocks(self.rows.to(self.exact))
+            self.total = torch.zeros_like(self.rows, dtype=self.exact)
+            self.mass = torch.zeros_like(halves, dtype=torch.float64)
             self.totals, self.masses = grid.blocks(self.total), grid.blocks(self.mass)
 
     def tile(self, i: int, j: int, slope: bool) -> tuple[Tensor, Tensor]:
         """The kernel of two blocks of rows, and its slope."""
+        return sums_of_kernels(self._exponent(i, j), self.ratios, slope, self.buffers[1:])
+
+    def total_of_tile(self, i: int, j: int, slope: bool) -> tuple[Tensor, Tensor]:
+        """The total of that kernel, and its slope."""
+        return total_of_kernels(self._exponent(i, j), self.ratios, slope, self.buffers[1:])
+
+    def _exponent(self, i: int, j: int) -> Tensor:
+        """Minus half the squared distances of two blocks of rows, in the first buffer; all get their shape."""
         rows, columns = self.blocks[i], self.blocks[j]
         shape = len(rows), len(columns)
-        exponent, kernel, steep, spare = (buffer[: math.prod(shape)].view(shape) for buffer in self.buffers)
+        if self.buffers[0].shape != shape:
+            self.buffers = [each[: math.prod(shape)].view(shape) for each in self.memory]
+        exponent = self.buffers[0]
         torch.add(self.halves[i][:, None], self.halves[j], out=exponent)
         torch.addmm(exponent, rows, columns.mT, beta=-1, out=exponent)
         exponent.clamp_(max=0)
         if i == j:
             exponent.fill_diagonal_(0)
-        return sums_of_kernels(exponent, self.ratios, slope, (kernel, steep, spare))
+        return exponent
 
     def add(self, i: int, j: int, steep: Tensor, pair: float = 1.0) -> None:
         """What a tile of slopes times ``pair`` adds to the gradients of its rows: a tile serves both its sides."""
-        self._pull(i, j, steep, pair)
+        steep = steep.to(self.exact)
+        self.masses[i].add_(_sums(steep, 1), alpha=pair)
+        self.totals[i].addmm_(steep, self.columns[j], alpha=pair)
         if j != i:
-            self._pull(j, i, steep.mT, pair)
-
-    def _pull(self, to: int, of: int, steep: Tensor, pair: float) -> None:
-        # These sums nearly cancel where the samples are alike: a product with ones, term by term, would lose a digit.
-        self.masses[to].add_(steep.sum(dim=1), alpha=pair)
-        self.totals[to].addmm_(steep, self.blocks[of], alpha=pair)
+            self.masses[j].add_(_sums(steep, 0), alpha=pair)
+            self.totals[j].addmm_(steep.mT, self.columns[i], alpha=pair)
 
     def gradient(self, factor: Tensor) -> Tensor:
         """The sum of ``steep_ij (x_j - x_i)``, times a factor."""
-        return self.total.addcmul_(self.mass[:, None], self.rows, value=-1).mul_(factor)
+        mass, rows = self.mass[:, None].to(self.exact), self.rows.to(self.exact)
+        return self.total.addcmul_(mass, rows, value=-1).to(self.rows.dtype).mul_(factor)
+
+
+def _sums(tile: Tensor, dim: int) -> Tensor:
+    """The sums along a dimension in float64, at the speed of the tile's dtype: only stretches of 64 are summed in that.
+
+    Those of two samples nearly cancel where these are alike, and the rounding of a plain sum would be seen.
+    """
+    rest = tile.shape[dim] % 64
+    whole, over = tile.split_with_sizes((tile.shape[dim] - rest, rest), dim=dim) if rest else (tile, None)
+    sums = torch.unflatten(whole, dim, (-1, 64)).sum(dim=dim + 1).sum(dim=dim, dtype=torch.float64)
+    return sums if over is None else sums.add_(over.sum(dim=dim))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
+from dalib.kernels import Gaussian, Kernel
 from dalib.row_weights import relative, shares
 
 
@@ -49,14 +50,18 @@ def pool(
     *,
     min_rows: int = 1,
     values: bool = True,
+    dtype: torch.dtype | None = None,
 ) -> Pooled:
-    """Check two samples and their weights, and pool them; with ``values=False`` the caller looks for NaN and infinity.
+    """Check two samples and their weights, and pool them, in ``dtype`` if one is given.
+
+    With ``values=False`` the caller looks for NaN and infinity.
 
     Example:
         >>> pool(torch.zeros(2, 1), torch.ones(1, 1), None, None).signs
         tensor([ 0.5000,  0.5000, -1.0000])
     """
     _checks.two_samples(source, target, min_rows=min_rows, values=values)
+    source, target = source.to(dtype or source.dtype), target.to(dtype or target.dtype)
     source_shares = shares(source, source_weights, "source_weights")
     target_shares = shares(target, target_weights, "target_weights")
     return Pooled(
@@ -79,6 +84,20 @@ def _given(
     return relative(torch.cat([each.to(widest) for each in given]), source.dtype)
 
 
+def dtype_of_sums(kernel: Kernel) -> torch.dtype | None:
+    """In what the sums over pairs are made: float64, except for the Gaussian kernel, where ``None`` stands for the rows' own.
+
+    The sums nearly cancel. The engine of the Gaussian kernel sees to that; those of a polynomial leave float32 no digit far
+    from zero.
+
+    Example:
+        >>> from dalib.kernels import Linear
+        >>> dtype_of_sums(Linear())
+        torch.float64
+    """
+    return None if isinstance(kernel, Gaussian) else torch.float64
+
+
 def refuse_one_row(row_shares: Tensor, weights: Tensor | None, name: str) -> None:
     """Raise unless two weights are positive, where values are checked: an unbiased estimate needs two rows."""
     if weights is None or not _checks.values_are_checked(weights):
@@ -88,5 +107,5 @@ def refuse_one_row(row_shares: Tensor, weights: Tensor | None, name: str) -> Non
     if not bool(row_shares @ row_shares < 1):
         raise ValueError(
             f"{name} must have two entries that {row_shares.dtype} tells from zero beside their sum, got one; "
-            f"even them out or use float64 features"
+            f"even them out{'' if row_shares.dtype == torch.float64 else ' or use float64 features'}"
         )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gram, Kernel, about_the_mean, chosen
-from dalib.losses._pooled import pool
+from dalib.losses._pooled import dtype_of_sums, pool
 from dalib.row_weights import of_two_rows
 
 
@@ -62,7 +62,7 @@ def block_mmd_loss(
         tensor(-0.8647)
     """
     kernel = chosen(kernel, bandwidths)
-    pooled = pool(source, target, source_weights, target_weights, min_rows=2)
+    pooled = pool(source, target, source_weights, target_weights, min_rows=2, dtype=dtype_of_sums(kernel))
     smaller = min(len(source), len(target))
     if block_size is None:
         block_size = max(2, round(smaller**0.5))
@@ -71,10 +71,10 @@ def block_mmd_loss(
         raise ValueError(f"block_size must be at most the {smaller} rows of the smaller sample, got {block_size}")
     blocks = smaller // block_size
     gram = about_the_mean(kernel, pooled.rows) if pooled.weights is None else kernel.at(pooled.rows, pooled.weights)
-    s, a = _cut(source, pooled.source, blocks, "source_weights")
-    t, b = _cut(target, pooled.target, blocks, "target_weights")
+    s, a = _cut(pooled.parts[0], pooled.source, blocks, "source_weights")
+    t, b = _cut(pooled.parts[1], pooled.target, blocks, "target_weights")
     cross = (a[:, None] @ gram(s, t) @ b[:, :, None])[:, 0, 0]
-    value = (_within(gram, s, a) + _within(gram, t, b) - 2 * cross).mean()
+    value = (_within(gram, s, a) + _within(gram, t, b) - 2 * cross).mean().to(source.dtype)
     _checks.finite_loss(value, source, target)
     return value
 

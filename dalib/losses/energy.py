@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from dalib import _checks
@@ -53,10 +54,10 @@ def energy_loss(
     Note:
         Twice the squared maximum mean discrepancy of the kernel :math:`(\|x\| + \|y\| - \|x - y\|) / 2`.
     """
-    pooled = pool(source, target, source_weights, target_weights)
-    signs, rows = pooled.signs.double(), pooled.rows.double()
+    pooled = pool(source, target, source_weights, target_weights, dtype=torch.float64)
+    rows = pooled.rows
     distances = roots(squared_distances(rows, about=middle(rows, pooled.weights)))
-    value = -(signs @ distances @ signs).to(source.dtype).clamp_max(0)  # above zero only by rounding
+    value = -(pooled.signs @ distances @ pooled.signs).to(source.dtype).clamp_max(0)  # above zero only by rounding
     _checks.finite_loss(value, source, target)
     return value
 

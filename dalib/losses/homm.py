@@ -71,12 +71,15 @@ def homm_loss(
         The formula of the paper does not centre, its code does. Above order 3 the paper draws entries (``samples``) or
         splits the features into groups, since it forms the tensor; the exact value needs neither.
 
-        Moments that are not centred are nearly equal numbers where features lie far from zero: in float32 the value of
-        order 3 keeps six digits at a mean of ten standard deviations, three at a hundred, one at a thousand. Centre the rows
-        or use float64 there.
+        Moments that are not centred are nearly equal numbers where features lie far from zero. All of them are therefore
+        computed in float64; drawn ones (``samples``) are not, and lose their digits at a mean of some hundred standard
+        deviations: centre the rows there.
     """
     _checks.two_samples(source, target)
     _checks.at_least(order, 1, "order")
+    given = source.dtype
+    if samples is None:  # moments of features far from zero are nearly equal numbers
+        source, target = source.double(), target.double()
     a, b = shares(source, source_weights, "source_weights"), shares(target, target_weights, "target_weights")
     rows = torch.cat([centred_rows(source, a), centred_rows(target, b)] if centred else [source, target])
     signs = torch.cat([a, -b])
@@ -88,7 +91,7 @@ def homm_loss(
             products = products * rows[:, drawn]
         value = (signs @ products).square().mean()
     else:
-        value = signs @ (rows @ rows.mT / source.shape[1]) ** order @ signs
+        value = (signs @ (rows @ rows.mT / source.shape[1]) ** order @ signs).to(given)
     _checks.finite_loss(value, source, target)
     return value.clamp_min(0)  # below zero only by rounding
 

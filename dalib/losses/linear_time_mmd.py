@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Kernel, about_the_mean, chosen
-from dalib.losses._pooled import pool, refuse_one_row
+from dalib.losses._pooled import dtype_of_sums, pool, refuse_one_row
 
 
 @float32_island
@@ -62,7 +62,7 @@ def linear_time_mmd_loss(
         For ``n = m`` even this is the published estimate. TLlib's "linear" takes the cyclic pairs ``(i, i + 1)``.
     """
     kernel = chosen(kernel, bandwidths)
-    pooled = pool(source, target, source_weights, target_weights, min_rows=2)
+    pooled = pool(source, target, source_weights, target_weights, min_rows=2, dtype=dtype_of_sums(kernel))
     refuse_one_row(pooled.source, source_weights, "source_weights")
     refuse_one_row(pooled.target, target_weights, "target_weights")
     paired = len(source) == len(target) and pooled.weights is None
@@ -75,7 +75,7 @@ def linear_time_mmd_loss(
             raise ValueError("weights must leave at least one pair of rows, got a product of 0 for each pair")
         return (pairs * gram(x[:, None], y[:, None])[:, 0, 0]).sum() / total
 
-    (s, s_weights), (t, t_weights) = _halves(source, pooled.source), _halves(target, pooled.target)
+    (s, s_weights), (t, t_weights) = map(_halves, pooled.parts, (pooled.source, pooled.target))
     both = min(len(source), len(target)) // 2
     cross = (
         torch.cat([s[0][:both], s[1][:both]]),
@@ -83,7 +83,7 @@ def linear_time_mmd_loss(
         torch.cat([s_weights[0][:both], s_weights[1][:both]]),
         torch.cat([t_weights[1][:both], t_weights[0][:both]]),
     )
-    value = mean(*s, *s_weights) + mean(*t, *t_weights) - 2 * mean(*cross)
+    value = (mean(*s, *s_weights) + mean(*t, *t_weights) - 2 * mean(*cross)).to(source.dtype)
     _checks.finite_loss(value, source, target)
     return value
 

@@ -10,7 +10,7 @@ from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_form
-from dalib.losses._pooled import pool
+from dalib.losses._pooled import dtype_of_sums, pool
 
 
 @float32_island
@@ -66,14 +66,16 @@ def mmd_loss(
         unbiased estimate plus ``2/(n-1)``; DeepDA drops the factor 2 of :math:`2\sigma^2`.
 
         With Gaussian kernels value and gradient are made in one pass over tiles of the kernel matrix, so the extra
-        memory is O((n + m) d). Any other kernel needs matrices of (n + m) x (n + m).
+        memory is O((n + m) d). Any other kernel needs matrices of (n + m) x (n + m), and is computed in float64: its sums
+        cancel, a polynomial's far from zero to the last digit of float32.
     """
     kernel = chosen(kernel, bandwidths)
-    pooled = pool(source, target, source_weights, target_weights, values=not isinstance(kernel, Gaussian))
+    dtype, values = dtype_of_sums(kernel), not isinstance(kernel, Gaussian)
+    pooled = pool(source, target, source_weights, target_weights, values=values, dtype=dtype)
     if isinstance(kernel, Gaussian):
         return kernel_form([pooled.parts], [kernel], pooled.signs, levels=pooled.levels, counts=pooled.weights)
     rows = pooled.rows
-    value = pooled.signs @ about_the_mean(kernel, rows, pooled.weights)(rows) @ pooled.signs
+    value = (pooled.signs @ about_the_mean(kernel, rows, pooled.weights)(rows) @ pooled.signs).to(source.dtype)
     _checks.finite_loss(value, source, target)
     return value.clamp_min(0)  # below zero only by rounding
 

@@ -11,7 +11,7 @@ from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_form
-from dalib.losses._pooled import Pooled, pool, refuse_one_row
+from dalib.losses._pooled import Pooled, dtype_of_sums, pool, refuse_one_row
 from dalib.row_weights import of_two_rows
 
 
@@ -64,42 +64,40 @@ def unbiased_mmd_loss(
     Note:
         pytorch-adapt takes the bandwidth from the source alone. TLlib adds ``2/(n-1)`` to this estimate.
 
-        With row weights the Gaussian kernel is computed in float64: a row that outweighs the others would leave few digits.
+        With row weights, and with any kernel but the Gaussian one, it is computed in float64: in float32 a row that outweighs
+        the others would leave few digits, and so would a polynomial far from zero.
     """
     kernel = chosen(kernel, bandwidths)
-    pooled = pool(source, target, source_weights, target_weights, min_rows=2)
+    plain = source_weights is None and target_weights is None
+    # Under uneven weights the pairs of a row with itself may be most of the sum: taking them away leaves few digits.
+    dtype = dtype_of_sums(kernel) if plain else torch.float64
+    pooled = pool(source, target, source_weights, target_weights, min_rows=2, dtype=dtype)
     refuse_one_row(pooled.source, source_weights, "source_weights")
     refuse_one_row(pooled.target, target_weights, "target_weights")
+    a, b = pooled.source, pooled.target
     if isinstance(kernel, Gaussian):
-        return _of_gaussian(kernel, pooled)
-    gram = about_the_mean(kernel, pooled.rows) if pooled.weights is None else kernel.at(pooled.rows, pooled.weights)
-    values = gram(pooled.rows)
+        return _of_gaussian(kernel, pooled).to(source.dtype)
+    rows = pooled.rows
+    gram = about_the_mean(kernel, rows) if pooled.weights is None else kernel.at(rows, pooled.weights)
+    values = gram(rows)
     values = values * (1 - torch.eye(len(values), dtype=values.dtype, device=values.device))
-    cross = pooled.source @ gram(source, target) @ pooled.target
-    within = [part @ values @ part for part in _apart(pooled.source, pooled.target)]
-    others = of_two_rows(pooled.source), of_two_rows(pooled.target)
-    value = within[0] / others[0] + within[1] / others[1] - 2 * cross
+    within = [part @ values @ part for part in _apart(a, b)]
+    cross = a @ values[: len(a), len(a) :] @ b
+    value = within[0] / of_two_rows(a) + within[1] / of_two_rows(b) - 2 * cross
+    value = value.to(source.dtype)
     _checks.finite_loss(value, source, target)
     return value
 
 
 def _of_gaussian(kernel: Gaussian, pooled: Pooled) -> Tensor:
-    """The estimate by the engine of the Gaussian kernel, which counts the pairs of a row with itself, too.
-
-    Under uneven weights these may be most of the sum, and taking them away leaves few digits: those are of float64.
-    """
-    given = pooled.parts[0].dtype
-    dtype = given if pooled.weights is None else torch.float64
-    parts = [part.to(dtype) for part in pooled.parts]
-    a, b = pooled.source.to(dtype), pooled.target.to(dtype)
+    """The estimate by the engine of the Gaussian kernel, which counts the pairs of a row with itself, too."""
+    a, b = pooled.source, pooled.target
     # The larger factor of the pairs within a domain is a sum of squares more; a row with itself counts one.
     alone = [row_shares @ row_shares / of_two_rows(row_shares) for row_shares in (a, b)]
     columns = torch.stack([torch.cat([a, -b]), *_apart(a * alone[0].sqrt(), b * alone[1].sqrt())], dim=1)
-    if pooled.weights is None:
-        form = kernel_form([parts], [kernel], columns, levels=_levels(len(a), len(b)))
-    else:
-        form = kernel_form([parts], [kernel], columns, counts=pooled.weights.to(dtype))
-    return (form - alone[0] - alone[1]).to(given)
+    levels = _levels(len(a), len(b)) if pooled.weights is None else None
+    form = kernel_form([pooled.parts], [kernel], columns, levels=levels, counts=pooled.weights)
+    return form - alone[0] - alone[1]
 
 
 def _levels(n: int, m: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -79,11 +79,12 @@ def test_gradients_of_extreme_weights():
     torch.testing.assert_close(share.double() * 1e38, torch.tensor([1 / 16, -3 / 16], dtype=torch.float64))
 
 
-@pytest.mark.parametrize("loss", [losses.coral_loss, losses.unbiased_mmd_loss])
-def test_one_row_beside_which_the_others_vanish_is_not_two(loss):
-    lopsided = torch.cat([torch.ones(1), torch.full((8,), 1e-9)])
-    with pytest.raises(ValueError, match=r"source_weights must have two entries that torch.float32 tells from zero"):
+@pytest.mark.parametrize(("loss", "dtype"), [(losses.coral_loss, "float32"), (losses.unbiased_mmd_loss, "float64")])
+def test_one_row_beside_which_the_others_vanish_is_not_two(loss, dtype):
+    lopsided = torch.cat([torch.ones(1), torch.full((8,), 1e-9 if dtype == "float32" else 1e-18)])
+    with pytest.raises(ValueError, match=rf"source_weights must have two entries that torch.{dtype} tells from zero"):
         loss(SOURCE, TARGET, source_weights=lopsided)
+    lopsided = torch.cat([torch.ones(1), torch.full((8,), 1e-9)])
     assert torch.isfinite(loss(SOURCE.double(), TARGET.double(), source_weights=lopsided))
 
 
@@ -304,9 +305,10 @@ def test_features_too_large_for_the_loss_are_told(name):
 
 @pytest.mark.parametrize("kernel", [Laplacian, RationalQuadratic])
 def test_one_bandwidth_whose_square_is_lost_is_told_too(kernel):
-    with pytest.raises(ValueError, match=r"bandwidth must have squares that torch.float32 can hold, got \[1e-30\]"):
-        losses.mmd_loss(SOURCE, TARGET, kernel=kernel(1e-30))
-    assert torch.isfinite(losses.mmd_loss(SOURCE.double(), TARGET.double(), kernel=kernel(1e-30)))
+    with pytest.raises(ValueError, match=r"bandwidth must have squares that torch.float64 can hold, got \[1e-170\]"):
+        losses.mmd_loss(SOURCE, TARGET, kernel=kernel(1e-170))
+    of_each_row_alone = 1 / len(SOURCE) + 1 / len(TARGET)
+    assert float(losses.mmd_loss(SOURCE, TARGET, kernel=kernel(1e-30))) == pytest.approx(of_each_row_alone)
 
 
 def test_the_median_of_one_row_that_alone_has_weight_is_zero():

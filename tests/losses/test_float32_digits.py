@@ -1,0 +1,90 @@
+"""What float32 leaves of values and gradients, beside float64.
+
+Two samples of one distribution are the hardest: what the source and the target add to a gradient nearly cancels, the more
+the more rows there are.
+"""
+
+import pytest
+import torch
+
+from dalib import losses
+from dalib.kernels import Laplacian, Linear, Polynomial, RationalQuadratic
+
+SIZES = [(30, 40, 8), (256, 256, 64), (600, 500, 2), (1500, 1300, 2), (1500, 1300, 64), (2048, 2048, 256)]
+FAR = 1e4
+
+
+def samples(n, m, d, shift=0.0):
+    generator = torch.Generator().manual_seed(n + d)
+    return torch.randn(n, d, generator=generator), torch.randn(m, d, generator=generator) + shift
+
+
+def value_and_gradient(loss, dtype, *layers):
+    leaves = [x.detach().to(dtype).requires_grad_() for x in layers]
+    value = loss(*leaves)
+    return value.item(), torch.cat([each.flatten() for each in torch.autograd.grad(value, leaves)]).double()
+
+
+def errors(loss, *layers):
+    value, gradient = value_and_gradient(loss, torch.float32, *layers)
+    exact_value, exact = value_and_gradient(loss, torch.float64, *layers)
+    return abs(value - exact_value), float((gradient - exact).norm() / exact.norm())
+
+
+def weighted(loss):
+    def of(source, target):
+        weights = [torch.linspace(0.5, 1.5, len(rows), dtype=torch.float32) for rows in (source, target)]
+        return loss(source, target, source_weights=weights[0], target_weights=weights[1])
+
+    return of
+
+
+def joint(source, target, source_layer, target_layer):
+    return losses.joint_mmd_loss((source, source_layer), (target, target_layer))
+
+
+@pytest.mark.parametrize("loss", [losses.mmd_loss, losses.unbiased_mmd_loss, weighted(losses.mmd_loss)])
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+@pytest.mark.parametrize("size", SIZES)
+def test_mmd_keeps_six_digits(loss, shift, size):
+    source, target = samples(*size, shift)
+    for middle in (0.0, FAR):
+        value, gradient = errors(loss, source + middle, target + middle)
+        assert value < 1e-6
+        assert gradient < 1e-6
+
+
+@pytest.mark.parametrize("size", [size for size in SIZES if size[0] < 2000])
+def test_joint_mmd_keeps_six_digits(size):
+    source, target = samples(*size)
+    layers = [torch.softmax(rows @ torch.ones(size[2], 7).cumsum(dim=1) / size[2], dim=1) for rows in (source, target)]
+    value, gradient = errors(joint, source, target, *layers)
+    assert value < 1e-6
+    assert gradient < 1e-6
+
+
+@pytest.mark.parametrize("kernel", [Linear(), Polynomial(), Laplacian(), RationalQuadratic()])
+@pytest.mark.parametrize("middle", [0.0, FAR])
+@pytest.mark.parametrize("name", ["mmd_loss", "unbiased_mmd_loss", "block_mmd_loss", "linear_time_mmd_loss"])
+def test_other_kernels_keep_six_digits(name, middle, kernel):
+    source, target = (rows + middle for rows in samples(500, 400, 8))
+    value, gradient = value_and_gradient(
+        lambda s, t: getattr(losses, name)(s, t, kernel=kernel), torch.float32, source, target
+    )
+    exact_value, exact = value_and_gradient(
+        lambda s, t: getattr(losses, name)(s, t, kernel=kernel), torch.float64, source, target
+    )
+    assert value == pytest.approx(exact_value, rel=1e-6)
+    torch.testing.assert_close(gradient, exact, rtol=0, atol=1e-6 * float(exact.norm()))
+
+
+@pytest.mark.parametrize("middle", [0.0, FAR])
+def test_homm_keeps_six_digits(middle):
+    source, target = (rows + middle for rows in samples(200, 150, 8))
+    value, gradient = errors(losses.homm_loss, source, target)
+    assert value < 1e-6 * float(losses.homm_loss(source.double(), target.double()))
+    assert gradient < 1e-6
+
+
+def test_moments_that_nearly_cancel_keep_six_digits():
+    assert errors(losses.cmd_loss, *samples(2048, 1800, 64))[1] < 1e-6
