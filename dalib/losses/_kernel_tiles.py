@@ -81,18 +81,21 @@ def _sweep_of_levels(
     terms = []
     for i, j in grid.tiles:
         pair = sum(left * right for left, right in zip(levels[grid.part[i]], levels[grid.part[j]], strict=True))
-        if len(factors) == 1:
-            total, only = factors[0].total_of_tile(i, j, wants_gradient)
-            steeps = [only]
-        else:
-            tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
-            total = product([kernel for kernel, _ in tiles]).sum()
-            steeps = _slopes(tiles)
+        total, steeps = _total_and_slopes(factors, i, j, wants_gradient)
         terms.append(total * (pair if i == j else 2 * pair))
         if wants_gradient:
             for factor, steep in zip(factors, steeps, strict=True):
                 factor.add(i, j, steep, pair)
     return torch.stack(terms).sum()
+
+
+def _total_and_slopes(factors: Sequence[_Factor], i: int, j: int, slope: bool) -> tuple[Tensor, Sequence[Tensor]]:
+    """The total of a tile of the kernel, and what ``_slopes`` makes of it."""
+    if len(factors) == 1:
+        total, steep = factors[0].total_of_tile(i, j, slope)
+        return total, [steep]
+    tiles = [factor.tile(i, j, slope) for factor in factors]
+    return product([kernel for kernel, _ in tiles]).sum(), _slopes(tiles) if slope else []
 
 
 def _slopes(tiles: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
@@ -124,6 +127,7 @@ class _Grid:
             (rows + i) // count for rows, count in zip(lengths, counts, strict=True) for i in range(count)
         ]  # near the best size, and alike
         self.small = [half for size in self.large for half in (size - size // 2, size // 2)]
+        self.place = [(i + 0.5) / count for count in counts for i in range(count)]
         self.part = [part for part, count in enumerate(counts) for _ in range(count)]
         self.part += [part for part in self.part for _ in range(2)]
 
@@ -138,14 +142,8 @@ class _Grid:
         Half of a tile on the diagonal is waste, so those are of halves.
         """
         large = len(self.large)
-        # From part to part in turns: what each adds to a gradient then cancels early, before it has cost digits.
-        turns = sorted(
-            range(large),
-            key=lambda block: (
-                (self.part[:block].count(self.part[block]) + 0.5) / self.part[:large].count(self.part[block])
-            ),
-        )
-        tiles = list(itertools.combinations(turns, 2))
+        # The parts take turns: what each adds to a gradient then cancels early, before it has cost digits.
+        tiles = list(itertools.combinations(sorted(range(large), key=self.place.__getitem__), 2))
         for half in range(large, 3 * large, 2):
             tiles += [(half, half), (half, half + 1), (half + 1, half + 1)]
         return tiles
