@@ -172,28 +172,28 @@ def sums_of_kernels(
     return sums, slopes
 
 
-def total_of_kernels(
+def totals_of_kernels(
     exponent: Tensor,
     ratios: Sequence[int] | Tensor,
     slope: bool,
     buffers: Sequence[Tensor | None],
-) -> tuple[Tensor, Tensor]:
-    """As :func:`sums_of_kernels`, with the total of the first sum in its place: a kernel is then read, not added.
+) -> tuple[list[Tensor], Tensor]:
+    """As :func:`sums_of_kernels`, with totals in place of the first sum, which are left to be added: a kernel is only read.
 
     Example:
-        >>> total_of_kernels(torch.zeros(3), (1, 4), True, (None, None, torch.empty(3)))
-        (tensor(6.), tensor([5., 5., 5.]))
+        >>> totals_of_kernels(torch.zeros(3), (1, 4), True, (None, None, torch.empty(3)))
+        ([tensor(3.), tensor(3.)], tensor([5., 5., 5.]))
     """
     if isinstance(ratios, Tensor):
         kernel, steep = sums_of_kernels(exponent, ratios, slope, buffers)
-        return kernel.sum(), steep
+        return [kernel.sum()], steep
     slopes = exponent.exp2_()
-    total = slopes.sum()
+    totals = [slopes.sum()]
     for power, part in _powers(slopes, ratios, buffers[2]):
-        total += part.sum()
+        totals.append(part.sum())
         if slope:
             slopes.add_(part, alpha=power)
-    return total, slopes
+    return totals, slopes
 
 
 def _powers(first: Tensor, powers: Sequence[int], spare: Tensor | None) -> Iterator[tuple[int, Tensor]]:

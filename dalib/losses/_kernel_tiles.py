@@ -16,7 +16,7 @@ from dalib.losses._gaussian_scales import (
     dtype_of_pulls,
     row_parts,
     sums_of_kernels,
-    total_of_kernels,
+    totals_of_kernels,
 )
 from dalib.losses._kernel_dense import mix, product
 
@@ -78,24 +78,26 @@ def _sweep_of_levels(
 
     Here one number is the weight of all pairs of a tile, which takes no pass over the tile.
     """
-    terms = []
+    totals: dict[float, list[Tensor]] = {}
     for i, j in grid.tiles:
         pair = sum(left * right for left, right in zip(levels[grid.part[i]], levels[grid.part[j]], strict=True))
-        total, steeps = _total_and_slopes(factors, i, j, wants_gradient)
-        terms.append(total * (pair if i == j else 2 * pair))
+        found, steeps = _totals_and_slopes(factors, i, j, wants_gradient)
+        totals.setdefault(pair if i == j else 2 * pair, []).extend(found)
         if wants_gradient:
             for factor, steep in zip(factors, steeps, strict=True):
                 factor.add(i, j, steep, pair)
-    return torch.stack(terms).sum()
+    return torch.stack([torch.stack(found).sum() * pair for pair, found in totals.items()]).sum()
 
 
-def _total_and_slopes(factors: Sequence[_Factor], i: int, j: int, slope: bool) -> tuple[Tensor, Sequence[Tensor]]:
-    """The total of a tile of the kernel, and what ``_slopes`` makes of it."""
+def _totals_and_slopes(
+    factors: Sequence[_Factor], i: int, j: int, slope: bool
+) -> tuple[list[Tensor], Sequence[Tensor]]:
+    """What adds up to the total of a tile of the kernel, and what ``_slopes`` makes of the tile."""
     if len(factors) == 1:
-        total, steep = factors[0].total_of_tile(i, j, slope)
-        return total, [steep]
+        totals, steep = factors[0].totals_of_tile(i, j, slope)
+        return totals, [steep]
     tiles = [factor.tile(i, j, slope) for factor in factors]
-    return product([kernel for kernel, _ in tiles]).sum(), _slopes(tiles) if slope else []
+    return [product([kernel for kernel, _ in tiles]).sum()], _slopes(tiles) if slope else []
 
 
 def _slopes(tiles: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
@@ -178,7 +180,11 @@ class _Factor:
         self.rows.mul_(1 / self.unit)
         halves = squares.mul_(0.5 / self.unit**2)
         self.memory = self.buffers = [rows.new_empty(max(grid.large) ** 2) for _ in range(4)]
+        # Views are made once: in a loop of tiles each counts.
         self.blocks, self.halves = grid.blocks(self.rows), grid.blocks(halves)
+        self.across, self.upright = [each.mT for each in self.blocks], [each[:, None] for each in self.halves]
+        # Rounding makes exponents positive where rows are far from the middle in units of their bandwidth.
+        self.clamps = halves.device.type != "cpu" or float(halves.amax()) > 1
         if wants_gradient:
             self.exact = dtype_of_pulls(self.rows)
             self.columns = grid.blocks(self.rows.to(self.exact))
@@ -190,27 +196,28 @@ class _Factor:
         """The kernel of two blocks of rows, and its slope."""
         return sums_of_kernels(self._exponent(i, j), self.ratios, slope, self.buffers[1:])
 
-    def total_of_tile(self, i: int, j: int, slope: bool) -> tuple[Tensor, Tensor]:
-        """The total of that kernel, and its slope."""
-        return total_of_kernels(self._exponent(i, j), self.ratios, slope, self.buffers[1:])
+    def totals_of_tile(self, i: int, j: int, slope: bool) -> tuple[list[Tensor], Tensor]:
+        """What adds up to the total of that kernel, and its slope."""
+        return totals_of_kernels(self._exponent(i, j), self.ratios, slope, self.buffers[1:])
 
     def _exponent(self, i: int, j: int) -> Tensor:
         """Minus half the squared distances of two blocks of rows, in the first buffer; all get their shape."""
-        rows, columns = self.blocks[i], self.blocks[j]
-        shape = len(rows), len(columns)
+        rows, columns = self.blocks[i], self.across[j]
+        shape = rows.shape[0], columns.shape[1]
         if self.buffers[0].shape != shape:
             self.buffers = [each[: math.prod(shape)].view(shape) for each in self.memory]
         exponent = self.buffers[0]
-        torch.add(self.halves[i][:, None], self.halves[j], out=exponent)
-        torch.addmm(exponent, rows, columns.mT, beta=-1, out=exponent)
-        exponent.clamp_(max=0)
+        torch.add(self.upright[i], self.halves[j], out=exponent)
+        torch.addmm(exponent, rows, columns, beta=-1, out=exponent)
+        if self.clamps:
+            exponent.clamp_(max=0)
         if i == j:
             exponent.fill_diagonal_(0)
         return exponent
 
     def add(self, i: int, j: int, steep: Tensor, pair: float = 1.0) -> None:
         """What a tile of slopes times ``pair`` adds to the gradients of its rows: a tile serves both its sides."""
-        steep = steep.to(self.exact)
+        steep = steep if steep.dtype == self.exact else steep.to(self.exact)
         self.masses[i].add_(_sums(steep, 1), alpha=pair)
         self.totals[i].addmm_(steep, self.columns[j], alpha=pair)
         if j != i:
