@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 
-def covariance_form(source: Tensor, target: Tensor, source_weights: Tensor, target_weights: Tensor) -> Tensor:
+def covariance_form(
+    source: Tensor, target: Tensor, source_weights: Tensor, target_weights: Tensor, *, even: bool = False
+) -> Tensor:
     """The value :math:`V`, differentiable in everything.
 
     Args:
@@ -26,6 +28,7 @@ def covariance_form(source: Tensor, target: Tensor, source_weights: Tensor, targ
         target: Shape ``(m, d)``.
         source_weights: What each source row counts in its covariance, shape ``(n,)``, with a positive sum.
         target_weights: Same for the target rows, shape ``(m,)``.
+        even: Whether all rows of a domain count the same, which spares a copy of the rows.
 
     Returns:
         Scalar tensor, not negative; exactly zero for equal samples where d x d is formed.
@@ -39,7 +42,7 @@ def covariance_form(source: Tensor, target: Tensor, source_weights: Tensor, targ
     inputs = (source, target, source_weights, target_weights)
     if torch.compiler.is_compiling():
         return _value(*inputs).clamp_min(0)
-    value: Tensor = _CovarianceForm.apply(*inputs)[0]  # type: ignore[no-untyped-call]
+    value: Tensor = _CovarianceForm.apply(*inputs, even)[0]  # type: ignore[no-untyped-call]
     return value
 
 
@@ -49,29 +52,36 @@ class _CovarianceForm(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*inputs: Tensor) -> tuple[Tensor, ...]:  # unnamed: torch binds the names anew in every call
-        wrapped = any(torch._C._functorch.is_functorch_wrapped_tensor(x) for x in inputs)
-        value, left, right = _value_and_factors((_centred if wrapped else _centred_in_place)(*inputs), *inputs[2:])
+    def forward(*arguments: Any) -> tuple[Tensor, ...]:  # unnamed: torch binds the names anew in every call
+        source, target, u, v, even = arguments
+        wrapped = any(torch._C._functorch.is_functorch_wrapped_tensor(x) for x in arguments[:4])
+        rows = (_centred if wrapped else _centred_in_place)(source, target, u, v)
+        value, left, right = _value_and_factors(rows, u, v, even)
         return value.clamp_min(0), left, right  # below zero only by rounding
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, *output[1:])
+        ctx.even = inputs[-1]
+        ctx.save_for_backward(*inputs[:-1], *output[1:])
 
     @staticmethod
     def backward(ctx: Any, of_value: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         if of_value is None:
-            return None, None, None, None
+            return None, None, None, None, None
         *inputs, left, right = ctx.saved_tensors
         if torch.is_grad_enabled() or any(ctx.needs_input_grad[2:]):
             # A second derivative may follow, or the rare gradient of the weights: through the graph of the value.
             gradients: tuple[Tensor, ...] = torch.func.vjp(_value, *inputs)[1](of_value)
-            return gradients
+            return *gradients, None
         factor = 4 * of_value
+        n, m = (len(each) for each in inputs[:2])
+        if ctx.even and n + m > right.shape[1]:  # the weights are still to come
+            u, v = (weights[0] / (2 * right.shape[1]) for weights in inputs[2:])
+            return left[:n] @ (factor * u * right), left[n:] @ (-factor * v * right), None, None, None
         of_rows = (factor * left) @ right if left.numel() < right.numel() else left @ (factor * right)
-        return *of_rows.split_with_sizes([each.shape[0] for each in inputs[:2]]), None, None
+        return *of_rows.split_with_sizes([n, m]), None, None, None
 
 
 # Looked up by torch in every call; without this it is made anew each time, at a tenth of the time of a small batch.
@@ -83,14 +93,21 @@ def _value(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> Tensor:
     return _value_and_factors(_centred(source, target, u, v), u, v)[0]
 
 
-def _value_and_factors(rows: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The value of centred rows, and two matrices whose product is a quarter of their gradient."""
+def _value_and_factors(rows: Tensor, u: Tensor, v: Tensor, even: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """The value of centred rows, and two matrices whose product is a quarter of their gradient.
+
+    Where covariances of ``even`` weights are made, these are still to be multiplied into it.
+    """
     n, d = len(u), rows.shape[1]
     weights = torch.cat([u, -v]) / (2 * d)  # here a number costs least
     if len(rows) <= d:
         products = rows @ rows.mT
         left = weights.unsqueeze(1) * products * weights
         return (left * products).sum(), left, rows
+    if even:
+        scale = 1 / (2 * d)
+        right = scale * (u[0] * (rows[:n].mT @ rows[:n]) - v[0] * (rows[n:].mT @ rows[n:]))
+        return right.square().sum(), rows, right
     left = weights.unsqueeze(1) * rows
     # Two products: of equal samples their difference is exactly zero.
     right = left[:n].mT @ rows[:n] + left[n:].mT @ rows[n:]

@@ -60,7 +60,8 @@ def coral_loss(
     _checks.two_samples(source, target, min_rows=2, values=False)
     of_source = covariance_weights(source, source_weights, "source_weights")
     of_target = covariance_weights(target, target_weights, "target_weights")
-    value = covariance_form(source, target, of_source, of_target)
+    even = source_weights is None and target_weights is None
+    value = covariance_form(source, target, of_source, of_target, even=even)
     _checks.finite_loss(value, source, target)
     return value
 

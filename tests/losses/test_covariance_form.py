@@ -37,6 +37,22 @@ def test_the_gradient_of_the_rows_alone(inputs):
     torch.testing.assert_close(3 * only, got[1])
 
 
+def test_even_weights_are_those_of_each_row(inputs):
+    rows = inputs[:2]
+    weights = [torch.full_like(x.detach(), value) for x, value in zip(inputs[2:], (0.7, 0.2), strict=True)]
+    value, expected = covariance_form(*rows, *weights, even=True), plain(*rows, *weights)
+    torch.testing.assert_close(value, expected)
+    gradients = torch.autograd.grad(3 * expected, rows)
+    torch.testing.assert_close(torch.autograd.grad(3 * value, rows), gradients)
+    (only,) = torch.autograd.grad(covariance_form(rows[0].detach(), rows[1], *weights, even=True), rows[1])
+    torch.testing.assert_close(3 * only, gradients[1])
+    assert torch.autograd.gradgradcheck(lambda *x: covariance_form(*x, *weights, even=True), rows, fast_mode=True)
+    assert covariance_form(rows[0], rows[0], weights[0], weights[0], even=True) == 0
+    weights = [x.requires_grad_() for x in weights]
+    got = torch.autograd.grad(covariance_form(*rows, *weights, even=True), weights)
+    torch.testing.assert_close(got, torch.autograd.grad(plain(*rows, *weights), weights))
+
+
 def test_first_and_second_derivatives(inputs):
     assert torch.autograd.gradcheck(covariance_form, inputs)
     assert torch.autograd.gradgradcheck(covariance_form, inputs, fast_mode=True)
