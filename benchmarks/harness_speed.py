@@ -105,6 +105,7 @@ def main() -> None:
         "protocol": "joint forward, bottleneck 256, five checkpoints; discriminators 256 wide, CDAN randomized to 1024",
         "torch": torch.__version__,
         "machine": platform.machine(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
         "load_before": load,
         "gflops": round(PRODUCT / beside["product"] / 1e6, 1),
     }

@@ -231,15 +231,17 @@ def _record(name: str) -> dict[str, Any]:
 
 
 def _harness_speed(_: str) -> str:
-    record = _record("harness_speed")
+    record, older = _record("harness_speed"), _record("harness_speed_zen3")
     parts = record["seconds_in_runs"]
     training, evaluation = (100 * parts[name] / sum(parts.values()) for name in ("training", "evaluation"))
     around = 100 * (record["wall_seconds"] / record["bound_wall_seconds"] - 1)
     return (
         "Nine methods on six pairs with three seeds of Office-31 features, 162 runs of 1000 steps, took "
         f"{record['wall_seconds']:.0f} seconds in {record['processes']} processes\n"
-        "(`benchmarks/harness_speed.py`, record `harness_speed.json`; as the machine's hour has it, eight to ten minutes): "
-        f"{training:.0f} % in training steps,\n{evaluation:.0f} % in evaluation with sixteen validators at five checkpoints; "
+        f"on cores that make {record['gflops']:.0f} GF/s in matrix products (`benchmarks/harness_speed.py`, record "
+        f"`harness_speed.json`); on Zen 3 cores of {older['gflops']:.0f} GF/s,\nthe record `harness_speed_zen3.json` has "
+        f"{older['wall_seconds']:.0f}. Of the time go "
+        f"{training:.0f} % into training steps, {evaluation:.0f} % into evaluation\nwith sixteen validators at five checkpoints; "
         f"what is around the runs adds {around:.0f} %. A training step of `control`\n"
         f"takes {record['control_step_over_bare_step']:.1f} times the same step written by hand in torch."
     )
@@ -348,10 +350,17 @@ def _weights_speed() -> str:
 
 
 def _losses_speed() -> str:
-    """Milliseconds of each loss and how many times that peers take, from ``benchmarks/results/speed/losses.json``."""
-    record = json.loads((RECORDS / "speed" / "losses.json").read_text(encoding="utf-8"))
+    """Milliseconds of each loss and how many times that peers take, on two machines, from ``benchmarks/results/speed``."""
+    newer, older = (_losses_on(name) for name in ("losses", "losses_zen3"))
+    return "\n".join(["<!-- losses speed -->", *newer, "", *older, "<!-- end -->"])
+
+
+def _losses_on(name: str) -> list[str]:
+    record = _record(f"speed/{name}")
     peers = [*record["peers"], "limit"]
-    lines = [f"| loss | rows x features | milliseconds | {' | '.join(peers)} |"]
+    rates = f"{record['gflops']:.0f} GF/s in matrix products and {record['gexps']:.1f} billion exponentials a second"
+    lines = [f"On a core of {rates} (`{name}.json`{', the code of a day before' if name != 'losses' else ''}):", ""]
+    lines.append(f"| loss | rows x features | milliseconds | {' | '.join(peers)} |")
     lines.append("| --- | --- |" + " ---: |" * (1 + len(peers)))
     for row in record["rows"]:
         times = dict(row["milliseconds"])
@@ -362,7 +371,7 @@ def _losses_speed() -> str:
             for peer in peers
         ]
         lines.append(f"| {row['loss']} | {row['size']} | {_in_rounds(own)} | {' | '.join(cells)} |")
-    return "\n".join(["<!-- losses speed -->", *lines, "<!-- end -->"])
+    return lines
 
 
 def _in_rounds(numbers: list[float]) -> str:

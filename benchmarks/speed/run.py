@@ -217,6 +217,7 @@ def main() -> None:
         "torch": torch.__version__,
         "peers": peers.found(),
         "machine": platform.machine(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
         "gflops": round(PRODUCT / rates["product"] / 1e6, 1),
         "gexps": round(EXPONENTIALS / rates["exponentials"] / 1e6, 2),

@@ -47,7 +47,7 @@ def tiled(
         sums = _sweep(factors, grid, weights, mixed, wants_gradient).div_(count)
         value, half_of_weights = (mixed * sums).sum(), mix(sums, mixing)
     else:
-        value = _sweep_of_levels(factors, grid, levels, wants_gradient) / count
+        value = (_sweep_of_levels(factors, grid, levels, wants_gradient) / count).to(weights.dtype)
         half_of_weights = weights.new_empty(0)
     if not wants_gradient:
         return value, half_of_weights, *widest
@@ -74,7 +74,7 @@ def _sweep(factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tens
 def _sweep_of_levels(
     factors: Sequence[_Factor], grid: _Grid, levels: Sequence[Sequence[float]], wants_gradient: bool
 ) -> Tensor:
-    """``sum(weights * (K weights))``; on the way the gradients of the factors add up.
+    """``sum(weights * (K weights))`` in float64; on the way the gradients of the factors add up.
 
     Here one number is the weight of all pairs of a tile, which takes no pass over the tile.
     """
@@ -86,7 +86,7 @@ def _sweep_of_levels(
         if wants_gradient:
             for factor, steep in zip(factors, steeps, strict=True):
                 factor.add(i, j, steep, pair)
-    return torch.stack([torch.stack(found).sum() * pair for pair, found in totals.items()]).sum()
+    return torch.stack([torch.stack(found).sum(dtype=torch.float64) * pair for pair, found in totals.items()]).sum()
 
 
 def _totals_and_slopes(
