@@ -30,9 +30,8 @@ def shares(rows: Tensor, weights: Tensor | None, name: str) -> Tensor:
     if weights is None:
         return rows.new_full(rows.shape[:1], 1 / rows.shape[0])
     _checks.row_weights(weights, rows, name)
-    doubles = relative(
-        weights, torch.float64
-    )  # where two means nearly cancel, the rounding of their sums would be seen
+    # In float64: where two means nearly cancel, the rounding of their shares' sum would be seen.
+    doubles = relative(weights, torch.float64)
     return (doubles / doubles.sum()).to(rows.dtype)
 
 

@@ -9,6 +9,7 @@ import torch
 
 from dalib import losses
 from dalib.kernels import Laplacian, Linear, Polynomial, RationalQuadratic
+from dalib.losses._kernel_tiles import _Grid
 
 SIZES = [(30, 40, 8), (256, 256, 64), (600, 500, 2), (1500, 1300, 2), (1500, 1300, 64), (2048, 2048, 256)]
 FAR = 1e4
@@ -88,3 +89,8 @@ def test_homm_keeps_six_digits(middle):
 
 def test_moments_that_nearly_cancel_keep_six_digits():
     assert errors(losses.cmd_loss, *samples(2048, 1800, 64))[1] < 1e-6
+
+
+def test_blocks_of_the_parts_take_turns():
+    first_of_each = [i for i, _ in _Grid([1024, 2048], "cpu").tiles[:15]]
+    assert list(dict.fromkeys(first_of_each)) == [2, 0, 3, 4, 1]  # of six blocks, two of them of the first part
