@@ -99,15 +99,15 @@ def _value_and_factors(rows: Tensor, u: Tensor, v: Tensor, even: bool = False) -
     Where covariances of ``even`` weights are made, these are still to be multiplied into it.
     """
     n, d = len(u), rows.shape[1]
+    if even and len(rows) > d:
+        u, v = u[0] / (2 * d), v[0] / (2 * d)
+        right = u * (rows[:n].mT @ rows[:n]) - v * (rows[n:].mT @ rows[n:])
+        return right.square().sum(), rows, right
     weights = torch.cat([u, -v]) / (2 * d)  # here a number costs least
     if len(rows) <= d:
         products = rows @ rows.mT
         left = weights.unsqueeze(1) * products * weights
         return (left * products).sum(), left, rows
-    if even:
-        scale = 1 / (2 * d)
-        right = scale * (u[0] * (rows[:n].mT @ rows[:n]) - v[0] * (rows[n:].mT @ rows[n:]))
-        return right.square().sum(), rows, right
     left = weights.unsqueeze(1) * rows
     # Two products: of equal samples their difference is exactly zero.
     right = left[:n].mT @ rows[:n] + left[n:].mT @ rows[n:]

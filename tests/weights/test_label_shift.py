@@ -196,9 +196,8 @@ def test_rlls_limits():
     free, plain = RLLS(regularization=0.0).fit(P, y, Q), BBSE().fit(P, y, Q)
     np.testing.assert_allclose(free.class_weights_, plain.class_weights_, atol=1e-5)
     np.testing.assert_allclose(RLLS(trust=0.0).fit(P, y, Q).class_weights_, 1.0)
-    some = RLLS(regularization=0.68).fit(
-        P, y, Q
-    )  # below 0.66 the norms leave the free solution as it is, above 0.7 ones
+    # Below 0.66 the minimum of the norms is the free solution itself, above 0.7 it is ones.
+    some = RLLS(regularization=0.68).fit(P, y, Q)
     assert np.abs(some.class_weights_ - 1).max() < np.abs(plain.class_weights_ - 1).max()
     expected = 3 * 0.68 * (2 * np.log(6 / 0.05) / 6000 + np.sqrt(2 * np.log(6 / 0.05) / 2000))
     assert some.delta_ == pytest.approx(expected)
