@@ -308,7 +308,9 @@ def test_one_bandwidth_whose_square_is_lost_is_told_too(kernel):
     with pytest.raises(ValueError, match=r"bandwidth must have squares that torch.float64 can hold, got \[1e-170\]"):
         losses.mmd_loss(SOURCE, TARGET, kernel=kernel(1e-170))
     of_each_row_alone = 1 / len(SOURCE) + 1 / len(TARGET)
-    assert float(losses.mmd_loss(SOURCE, TARGET, kernel=kernel(1e-30))) == pytest.approx(of_each_row_alone)
+    for dtype in (torch.float32, torch.float64):
+        value = losses.mmd_loss(SOURCE.to(dtype), TARGET.to(dtype), kernel=kernel(1e-30))
+        assert float(value) == pytest.approx(of_each_row_alone)
 
 
 def test_the_median_of_one_row_that_alone_has_weight_is_zero():

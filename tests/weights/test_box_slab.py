@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -50,15 +50,20 @@ def test_projection_is_the_nearest_feasible_point(seed, n, make):
     np.testing.assert_allclose(found, quadprog_point(np.eye(n), point, feasible), atol=1e-7)
 
 
+@example(385, 1, _set(2.0, 1e-8, 0.25))  # the smallest sum lies within the program's usual tolerance of zero
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 12), make=sets)
 @settings(max_examples=60, deadline=None)
 def test_smallest_is_the_linear_program(seed, n, make):
     feasible = make(n)
     costs = np.random.default_rng(seed).normal(size=n)
     answer = linprog(
-        costs, np.vstack([np.ones(n), -np.ones(n)]), [feasible.high, -feasible.low], bounds=(0, feasible.upper)
+        costs,
+        np.vstack([np.ones(n), -np.ones(n)]),
+        [feasible.high, -feasible.low],
+        bounds=(0, feasible.upper),
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
-    assert feasible.smallest(costs) == pytest.approx(answer.fun, abs=1e-6)  # the program's own tolerance is 1e-7 a row
+    assert feasible.smallest(costs) == pytest.approx(answer.fun, abs=1e-8)
 
 
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 25), share=st.floats(0.1, 1.5), make=sets, hold=st.booleans())
