@@ -87,16 +87,16 @@ def scales_of(kernel: Gaussian, parts: Sequence[Tensor], counts: Tensor | None) 
 
 @functools.lru_cache
 def doublings(variances: tuple[float, ...]) -> tuple[int, ...] | None:
-    """The ratios of the largest variance to each, ascending, if all are powers of two up to 2**10; else ``None``.
+    """The ratios of the largest variance to each, ascending, if they are different powers of two up to 2**10; else ``None``.
 
     Example:
-        >>> doublings((1.0, 4.0, 2.0)), doublings((1.0, 3.0))
-        ((1, 2, 4), None)
+        >>> doublings((1.0, 4.0, 2.0)), doublings((1.0, 3.0)), doublings((1.0, 1.0))
+        ((1, 2, 4), None, None)
     """
     ratios = sorted(max(variances) / variance for variance in variances)
     powers = [2 ** round(math.log2(ratio)) if ratio < 2**11 else 0 for ratio in ratios]
     exact = all(power and abs(ratio / power - 1) < 1e-14 for ratio, power in zip(ratios, powers, strict=True))
-    return tuple(powers) if exact else None
+    return tuple(powers) if exact and len(set(powers)) == len(powers) else None
 
 
 def centred(parts: Sequence[Tensor], counts: Tensor | None) -> Centred:
