@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dalib.losses._piled import piled
+
 
 def covariance_form(
     source: Tensor, target: Tensor, source_weights: Tensor, target_weights: Tensor, *, even: bool = False
@@ -129,7 +131,7 @@ def _centred(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
 def _centred_in_place(source: Tensor, target: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """What :func:`_centred` makes, with one copy of the rows, outside of any graph."""
-    rows = torch.cat([source, target])
+    rows = piled([source, target])
     for part, weights in ((rows[: len(source)], u), (rows[len(source) :], v)):
         shares = (weights / weights.sum()).unsqueeze(0)
         for _ in range(2):

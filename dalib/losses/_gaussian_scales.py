@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -99,16 +100,15 @@ def doublings(variances: tuple[float, ...]) -> tuple[int, ...] | None:
     return tuple(powers) if exact and len(set(powers)) == len(powers) else None
 
 
-def centred(parts: Sequence[Tensor], counts: Tensor | None) -> Centred:
-    """All rows, around their mean; a row that does not count has no say in it.
+def centred(rows: Tensor, counts: Tensor | None) -> Centred:
+    """The rows around their mean, in their place; a row that does not count has no say in it.
 
     Example:
-        >>> centred([torch.tensor([[5.0]]), torch.tensor([[9.0]])], None)
+        >>> centred(torch.tensor([[5.0], [9.0]]), None)
         Centred(rows=tensor([[-2.],
                 [ 2.]]), middle=tensor([7.]))
     """
-    rows = torch.cat(list(parts))
-    middle = rows.sum(dim=0) / len(rows) if counts is None else row_parts(rows, counts) @ rows
+    middle = rows.mean(dim=0) if counts is None else row_parts(rows, counts) @ rows
     return Centred(rows.sub_(middle), middle)
 
 
@@ -162,44 +162,74 @@ def sums_of_kernels(
             kernel.add_(part)
             steep.addcmul_(part, ratio)
         return kernel, steep
-    slopes = sums = exponent.exp2_()
-    for power, part in _powers(slopes, ratios, spare):
+    part = slopes = sums = exponent.exp2_()
+    for power, wanted in itertools.pairwise(ratios):
+        part = _raised(part, power, wanted, spare)
         sums = kernel = torch.add(sums, part, out=kernel)
         if slope:
-            slopes.add_(part, alpha=power)
+            slopes.add_(part, alpha=wanted)
     if slope and sums is slopes:  # one kernel; each is written on by itself
         sums = slopes.clone() if kernel is None else kernel.copy_(slopes)
     return sums, slopes
 
 
-def totals_of_kernels(
-    exponent: Tensor,
-    ratios: Sequence[int] | Tensor,
-    slope: bool,
-    buffers: Sequence[Tensor | None],
-) -> tuple[list[Tensor], Tensor]:
-    """As :func:`sums_of_kernels`, with totals in place of the first sum, which are left to be added: a kernel is only read.
+def totals_of_kernels(panels: Iterable[tuple[Tensor, Tensor]], powers: Sequence[int]) -> list[tuple[float, Tensor]]:
+    """What adds up to the total of all kernels, which are only read: factors, and what they are factors of.
+
+    Args:
+        panels: Exponents, which are used up, and a tensor like each for what comes in between.
+        powers: Ratios that are numbers, as in :func:`sums_of_kernels`.
 
     Example:
-        >>> totals_of_kernels(torch.zeros(3), (1, 4), True, (None, None, torch.empty(3)))
-        ([tensor(3.), tensor(3.)], tensor([5., 5., 5.]))
+        >>> totals_of_kernels([(torch.zeros(3), torch.empty(3))], (1, 4))
+        [(1.0, tensor(3.)), (1.0, tensor(3.))]
     """
-    if isinstance(ratios, Tensor):
-        kernel, steep = sums_of_kernels(exponent, ratios, slope, buffers)
-        return [kernel.sum()], steep
-    slopes = exponent.exp2_()
-    totals = [slopes.sum()]
-    for power, part in _powers(slopes, ratios, buffers[2]):
-        totals.append(part.sum())
-        if slope:
-            slopes.add_(part, alpha=power)
-    return totals, slopes
+    found = []
+    for exponent, spare in panels:
+        part = exponent.exp2_()
+        found.append((1.0, part.sum()))
+        for power, wanted in itertools.pairwise(powers):
+            part = _raised(part, power, wanted, spare)
+            found.append((1.0, part.sum()))
+    return found
 
 
-def _powers(first: Tensor, powers: Sequence[int], spare: Tensor | None) -> Iterator[tuple[int, Tensor]]:
-    """The powers of ``first`` behind the first power, one after another in ``spare``; between them it may be written on."""
-    part, power = first, 1
-    for wanted in powers[1:]:
-        while power < wanted:
-            part, power = torch.mul(part, part, out=spare), 2 * power
-        yield power, part
+def slopes_of_kernels(panels: Iterable[tuple[Tensor, Tensor]], powers: Sequence[int]) -> list[tuple[float, Tensor]]:
+    r"""Puts the slopes of the kernels in the place of the exponents; and the total of the kernels, but for that of the slopes.
+
+    The total of the slopes is needed anyway, and spares the pass over the last kernel, which is never made:
+
+    .. math:: \sum_b k_b = \frac{1}{r_B} \sum_b r_b k_b + \sum_{b < B} \Bigl(1 - \frac{r_b}{r_B}\Bigr) k_b
+
+    Args:
+        panels: As in :func:`totals_of_kernels`.
+        powers: As there; :math:`r_b`.
+
+    Returns:
+        What adds up to the total of the last term: factors, and what they are factors of.
+
+    Example:
+        >>> exponents = torch.zeros(3)
+        >>> slopes_of_kernels([(exponents, torch.empty(3))], (1, 4)), exponents  # 6 = 15/4 + 0.75 * 3
+        ([(0.75, tensor(3.))], tensor([5., 5., 5.]))
+    """
+    last = powers[-1]
+    found = []
+    for slopes, spare in panels:
+        part = slopes.exp2_()
+        for power, wanted in itertools.pairwise(powers):
+            found.append((1 - power / last, part.sum()))
+            if wanted < last:
+                part = _raised(part, power, wanted, spare)
+                slopes.add_(part, alpha=wanted)
+            else:
+                part = _raised(part, power, wanted // 2, spare)
+                slopes.addcmul_(part, part, value=wanted)
+    return found
+
+
+def _raised(part: Tensor, power: int, wanted: int, spare: Tensor | None) -> Tensor:
+    """What is one power as another one, which is the first one doubled a few times; in ``spare``."""
+    while power < wanted:
+        part, power = torch.mul(part, part, out=spare), 2 * power
+    return part

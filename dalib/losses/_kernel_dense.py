@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dalib.kernels import gaussian_kernel, squared_distances
 from dalib.losses._gaussian_scales import LN_2, Centred, Scales, centred, dtype_of_pulls, row_parts, sums_of_kernels
+from dalib.losses._piled import piled
 
 
 def mix(weights: Tensor, mixing: Tensor | None) -> Tensor:
@@ -55,7 +56,7 @@ def dense(
     The first factor is of rows x rows, so that what flows in on the way back scales a small matrix.
     """
     mixed = mix(weights, mixing)
-    around = [centred(parts, counts) for parts in layers]
+    around = [centred(piled(parts), counts) for parts in layers]
     blocks = [_Block(*each, counts, wants_gradient) for each in zip(around, scales, given, strict=True)]
     widest = [block.widest for block in blocks]
     count = math.prod(each.number(known) for each, known in zip(scales, given, strict=True))
@@ -87,14 +88,14 @@ class _Block:
         self, around: Centred, scales: Scales, given: Tensor | None, counts: Tensor | None, slope: bool
     ) -> None:
         products = around.rows @ around.rows.mT
-        halves = products.diagonal() * 0.5  # of the same product, so that the diagonal becomes exactly zero
-        distances = (halves.unsqueeze(1) + halves).sub_(products).clamp_(min=0)  # half the squared ones
+        squares = products.diagonal()  # of the same product, so that the diagonal becomes exactly zero
+        exponent = torch.sub(products, squares, alpha=0.5).sub_(squares.unsqueeze(1), alpha=0.5).clamp_(max=0)
 
         def spread() -> Tensor:
             parts = row_parts(around.rows, counts)
-            return torch.dot(torch.mv(distances, parts), parts)
+            return torch.dot(torch.addmv(parts, exponent, parts, beta=0, alpha=-1), parts)
 
         self.widest = scales.widest(given, around, spread, over=0.5)
-        exponent = distances.div_(self.widest * -LN_2)
+        exponent.div_(self.widest * LN_2)
         ratios = scales.ratios(given, self.widest)
         self.kernel, self.steep = sums_of_kernels(exponent, ratios, slope, (None, None, products))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,13 +14,18 @@ from dalib.losses._gaussian_scales import (
     centred,
     dtype_of_pulls,
     row_parts,
+    slopes_of_kernels,
     sums_of_kernels,
     totals_of_kernels,
 )
 from dalib.losses._kernel_dense import mix, product
+from dalib.losses._piled import piled
 
 _TILE = {"cpu": 512, "cuda": 4096}
 """The edge of a tile: on a CPU a few of them fit into the cache, on a GPU one keeps it busy."""
+
+_PANEL = {"cpu": 2**17, "cuda": 2**24}
+"""How many numbers of a tile take their passes together: on a CPU two such panels fit into the cache of one core."""
 
 
 def tiled(
@@ -51,7 +55,7 @@ def tiled(
         half_of_weights = weights.new_empty(0)
     if not wants_gradient:
         return value, half_of_weights, *widest
-    gradients = [factor.gradient(2 / count * factor.unit / factor.widest) for factor in factors]
+    gradients = [factor.gradient(2 / count / factor.widest) for factor in factors]
     return value, half_of_weights, *widest, *gradients
 
 
@@ -59,7 +63,7 @@ def _sweep(factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tens
     """``K weights``; on the way the gradients of the factors add up."""
     sums = torch.zeros_like(weights)
     of, pulls, made = (grid.blocks(each) for each in (weights, mixed, sums))
-    for i, j in grid.tiles:
+    for i, j in _tiles(factors, grid):
         tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
         kernel = product([kernel for kernel, _ in tiles])
         made[i].addmm_(kernel, of[j])
@@ -79,25 +83,34 @@ def _sweep_of_levels(
     Here one number is the weight of all pairs of a tile, which takes no pass over the tile.
     """
     totals: dict[float, list[Tensor]] = {}
-    for i, j in grid.tiles:
+    powers = factors[0].powers if len(factors) == 1 else None
+    for i, j in _tiles(factors, grid):
         pair = sum(left * right for left, right in zip(levels[grid.part[i]], levels[grid.part[j]], strict=True))
-        found, steeps = _totals_and_slopes(factors, i, j, wants_gradient)
-        totals.setdefault(pair if i == j else 2 * pair, []).extend(found)
+        if powers is None:
+            tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
+            found = [(1.0, product([kernel for kernel, _ in tiles]).sum())]
+            steeps = _slopes(tiles) if wants_gradient else []
+        else:
+            tile, panels = factors[0].panels(i, j)
+            found = slopes_of_kernels(panels, powers) if wants_gradient else totals_of_kernels(panels, powers)
+            steeps = [tile]
+        for share, total in found:
+            totals.setdefault(share * (pair if i == j else 2 * pair), []).append(total)
         if wants_gradient:
             for factor, steep in zip(factors, steeps, strict=True):
                 factor.add(i, j, steep, pair)
-    return torch.stack([torch.stack(found).sum(dtype=torch.float64) * pair for pair, found in totals.items()]).sum()
+    parts = [torch.stack(found).sum(dtype=torch.float64) * share for share, found in totals.items()]
+    if powers is not None and wants_gradient:
+        parts.append(factors[0].mass.sum() / powers[-1])
+    return torch.stack(parts).sum()
 
 
-def _totals_and_slopes(
-    factors: Sequence[_Factor], i: int, j: int, slope: bool
-) -> tuple[list[Tensor], Sequence[Tensor]]:
-    """What adds up to the total of a tile of the kernel, and what ``_slopes`` makes of the tile."""
-    if len(factors) == 1:
-        totals, steep = factors[0].totals_of_tile(i, j, slope)
-        return totals, [steep]
-    tiles = [factor.tile(i, j, slope) for factor in factors]
-    return [product([kernel for kernel, _ in tiles]).sum()], _slopes(tiles) if slope else []
+def _tiles(factors: Sequence[_Factor], grid: _Grid) -> Iterator[tuple[int, int]]:
+    """The tiles, one after another; the factors hold the left rows of each."""
+    for block, halves, partners in grid.runs:
+        for factor in factors:
+            factor.hold(block, halves)
+        yield from partners
 
 
 def _slopes(tiles: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
@@ -119,8 +132,10 @@ class _Grid:
 
     Example:
         >>> grid = _Grid([4, 2], "cpu")  # one large block of each part, and both halves of each
-        >>> [len(block) for block in grid.blocks(torch.zeros(6))], grid.tiles
-        ([4, 2, 2, 2, 1, 1], [(0, 1), (2, 2), (2, 3), (3, 3), (4, 4), (4, 5), (5, 5)])
+        >>> [len(block) for block in grid.blocks(torch.zeros(6))]
+        [4, 2, 2, 2, 1, 1]
+        >>> [tiles for _, _, tiles in grid.runs]
+        [[(0, 1), (2, 2), (2, 3), (3, 3)], [(4, 4), (4, 5), (5, 5)]]
     """
 
     def __init__(self, lengths: Sequence[int], device: str) -> None:
@@ -138,17 +153,20 @@ class _Grid:
         return *x.split_with_sizes(self.large), *x.split_with_sizes(self.small)
 
     @property
-    def tiles(self) -> list[tuple[int, int]]:
-        """Which two blocks each tile is of, so that tiles cover the upper triangle of all pairs of rows.
+    def runs(self) -> Iterator[tuple[int, tuple[int, int], list[tuple[int, int]]]]:
+        """Each large block, its halves, and the tiles whose left rows are among its rows.
 
-        Half of a tile on the diagonal is waste, so those are of halves.
+        All tiles together cover the upper triangle of all pairs of rows. Half of a tile on the diagonal is waste, so those
+        are of halves.
         """
         large = len(self.large)
         # The parts take turns: what each adds to a gradient then cancels early, before it has cost digits.
-        tiles = list(itertools.combinations(sorted(range(large), key=self.place.__getitem__), 2))
-        for half in range(large, 3 * large, 2):
-            tiles += [(half, half), (half, half + 1), (half + 1, half + 1)]
-        return tiles
+        order = sorted(range(large), key=self.place.__getitem__)
+        for at, block in enumerate(order):
+            first = large + 2 * block
+            second = first + 1
+            tiles = [(block, other) for other in order[at + 1 :]]
+            yield block, (first, second), [*tiles, (first, first), (first, second), (second, second)]
 
 
 class _Factor:
@@ -163,57 +181,77 @@ class _Factor:
         grid: _Grid,
         wants_gradient: bool,
     ) -> None:
-        around = centred(parts, counts)
-        self.rows = rows = around.rows
-        squares = torch.linalg.vector_norm(self.rows, dim=1).square_()
+        width = parts[0].shape[1]
+        right = piled(parts, extra=2)
+        around = centred(right[:, :width], counts)
+        rows = around.rows
+        squares = torch.linalg.vector_norm(rows, dim=1).square_()
 
         def spread() -> Tensor:
             parts = row_parts(rows, counts)
-            middle = parts @ self.rows  # of centred rows: taking its square away cancels next to no digits
+            middle = parts @ rows  # of centred rows: taking its square away cancels next to no digits
             half: Tensor = (parts @ squares - middle @ middle).clamp_min(0)
             return half
 
         self.widest = scales.widest(given, around, spread, over=0.5)
         self.ratios = scales.ratios(given, self.widest)
-        # In these units minus half a squared distance is the exponent.
-        self.unit = (self.widest * LN_2).sqrt()
-        self.rows.mul_(1 / self.unit)
-        halves = squares.mul_(0.5 / self.unit**2)
-        self.memory = self.buffers = [rows.new_empty(max(grid.large) ** 2) for _ in range(4)]
-        # Views are made once: in a loop of tiles each counts.
-        self.blocks, self.halves = grid.blocks(self.rows), grid.blocks(halves)
-        self.across, self.upright = [each.mT for each in self.blocks], [each[:, None] for each in self.halves]
+        self.powers = scales.powers
+        self.scale = 1 / (self.widest * LN_2)
+        halves = squares.mul_(self.scale * -0.5)
+        # The two more columns take the halves of the squares off within the product: rows of ``left`` times those of
+        # ``right`` are the exponents, minus half the squared distances in units of the widest variance.
+        right[:, width], right[:, width + 1] = 1, halves
+        self.right = grid.blocks(right)
+        self.across = [each.mT for each in self.right]
+        self.left: dict[int, Tensor] = {}
+        self.memory_of_left = right.new_empty(max(grid.large), width + 2)
         # Rounding makes exponents positive where rows are far from the middle in units of their bandwidth.
-        self.clamps = halves.device.type != "cpu" or float(halves.amax()) > 1
+        self.clamps = halves.device.type != "cpu" or float(halves.amin()) < -1
+        self.memory = [rows.new_empty(max(grid.large) ** 2) for _ in range(4)]
+        self.at_once = _PANEL.get(rows.device.type, 2**17)
+        self.shaped: dict[tuple[int, int], tuple[list[Tensor], list[tuple[Tensor, Tensor]]]] = {}
         if wants_gradient:
-            self.exact = dtype_of_pulls(self.rows)
-            self.columns = grid.blocks(self.rows.to(self.exact))
-            self.total = torch.zeros_like(self.rows, dtype=self.exact)
+            self.rows, self.exact = rows, dtype_of_pulls(rows)
+            self.columns = grid.blocks(rows.to(self.exact))
+            self.total = torch.zeros(rows.shape, dtype=self.exact, device=rows.device)
             self.mass = torch.zeros_like(halves, dtype=torch.float64)
             self.totals, self.masses = grid.blocks(self.total), grid.blocks(self.mass)
 
+    def hold(self, block: int, halves: tuple[int, int]) -> None:
+        """Makes what is left in the tiles of a block of rows and of its halves."""
+        right = self.right[block]
+        left = self.memory_of_left[: len(right)]
+        torch.mul(right[:, :-2], self.scale, out=left[:, :-2])
+        left[:, -2], left[:, -1] = right[:, -1], 1
+        first = len(self.right[halves[0]])
+        self.left = {block: left, halves[0]: left[:first], halves[1]: left[first:]}
+
     def tile(self, i: int, j: int, slope: bool) -> tuple[Tensor, Tensor]:
         """The kernel of two blocks of rows, and its slope."""
-        return sums_of_kernels(self._exponent(i, j), self.ratios, slope, self.buffers[1:])
+        exponent, *others = self._exponent(i, j)[0]
+        return sums_of_kernels(exponent, self.ratios, slope, others)
 
-    def totals_of_tile(self, i: int, j: int, slope: bool) -> tuple[list[Tensor], Tensor]:
-        """What adds up to the total of that kernel, and its slope."""
-        return totals_of_kernels(self._exponent(i, j), self.ratios, slope, self.buffers[1:])
+    def panels(self, i: int, j: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """The exponents of two blocks of rows; and in panels, each beside room for as much."""
+        (exponent, *_), panels = self._exponent(i, j)
+        return exponent, panels
 
-    def _exponent(self, i: int, j: int) -> Tensor:
-        """Minus half the squared distances of two blocks of rows, in the first buffer; all get their shape."""
-        rows, columns = self.blocks[i], self.across[j]
+    def _exponent(self, i: int, j: int) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
+        """Buffers in the shape of the tile, of which the first holds the exponents, and the panels of that one."""
+        rows, columns = self.left[i], self.across[j]
         shape = rows.shape[0], columns.shape[1]
-        if self.buffers[0].shape != shape:
-            self.buffers = [each[: math.prod(shape)].view(shape) for each in self.memory]
-        exponent = self.buffers[0]
-        torch.add(self.upright[i], self.halves[j], out=exponent)
-        torch.addmm(exponent, rows, columns, beta=-1, out=exponent)
+        if shape not in self.shaped:  # views are made once: in a loop of tiles each counts
+            size = math.prod(shape)
+            exponent, *_, spare = buffers = [each[:size].view(shape) for each in self.memory]
+            parts = exponent.chunk(max(1, -(-size // self.at_once)))
+            self.shaped[shape] = buffers, [(part, spare[: len(part)]) for part in parts]
+        buffers, panels = self.shaped[shape]
+        exponent = torch.mm(rows, columns, out=buffers[0])
         if self.clamps:
             exponent.clamp_(max=0)
         if i == j:
             exponent.fill_diagonal_(0)
-        return exponent
+        return buffers, panels
 
     def add(self, i: int, j: int, steep: Tensor, pair: float = 1.0) -> None:
         """What a tile of slopes times ``pair`` adds to the gradients of its rows: a tile serves both its sides."""

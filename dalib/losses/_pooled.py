@@ -61,7 +61,8 @@ def pool(
         tensor([ 0.5000,  0.5000, -1.0000])
     """
     _checks.two_samples(source, target, min_rows=min_rows, values=values)
-    source, target = source.to(dtype or source.dtype), target.to(dtype or target.dtype)
+    if dtype is not None:
+        source, target = source.to(dtype), target.to(dtype)
     source_shares = shares(source, source_weights, "source_weights")
     target_shares = shares(target, target_weights, "target_weights")
     return Pooled(

@@ -92,5 +92,5 @@ def test_moments_that_nearly_cancel_keep_six_digits():
 
 
 def test_blocks_of_the_parts_take_turns():
-    first_of_each = [i for i, _ in _Grid([1024, 2048], "cpu").tiles[:15]]
-    assert list(dict.fromkeys(first_of_each)) == [2, 0, 3, 4, 1]  # of six blocks, two of them of the first part
+    blocks = [block for block, _, _ in _Grid([1024, 2048], "cpu").runs]
+    assert blocks == [2, 0, 3, 4, 1, 5]  # two of these six are of the first part

@@ -2,14 +2,18 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dalib.kernels import Gaussian, gaussian_kernel, squared_distances
 from dalib.losses import _kernel_form, _kernel_tiles
 from dalib.losses._gaussian_scales import doublings
 from dalib.losses._kernel_form import kernel_form, kernel_times
+from dalib.losses.mmd import mmd_loss
 
 VARIANCES = {
     "one": (2.0,),
+    "two": (1.0, 2.0),
     "doublings": (1.0, 4.0, 2.0),
     "with a gap": (8.0, 1.0),
     "some twice": (2.0, 2.0, 1.0),
@@ -46,6 +50,7 @@ def path(request, monkeypatch):
     if request.param == "tiled":
         monkeypatch.setattr(_kernel_form, "TILE_ABOVE", 0)
         monkeypatch.setitem(_kernel_tiles._TILE, "cpu", 4)  # 13 rows: uneven tiles, and more than one
+        monkeypatch.setitem(_kernel_tiles._PANEL, "cpu", 6)  # uneven panels, too
     return request.param
 
 
@@ -62,7 +67,7 @@ def test_value_and_gradients_are_those_of_plain_autograd(path, kinds, columns):
     )
 
 
-@pytest.mark.parametrize("kinds", [["one"], ["doublings"], ["others"], ["one", "doublings", "others"]])
+@pytest.mark.parametrize("kinds", [[k] for k in VARIANCES] + [["one", "doublings", "others"]])
 @pytest.mark.parametrize("levels", [((0.25,), (-0.1,)), ((0.25, 0.5, 0.0), (-0.1, 0.0, 0.3))])
 @pytest.mark.parametrize("lengths", [(4, 9), (1, 12), (5, 1)])
 def test_equal_weights_of_each_part_may_be_given_as_numbers(path, kinds, levels, lengths):
@@ -85,7 +90,7 @@ def test_tiles_cover_the_upper_triangle_once_and_no_block_crosses_parts(lengths)
     seen = torch.zeros(sum(lengths), sum(lengths), dtype=torch.int8)
     blocks = grid.blocks(torch.arange(sum(lengths)))
     part = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-    for i, j in grid.tiles:
+    for i, j in (tile for _, _, tiles in grid.runs for tile in tiles):
         assert len(blocks[i]) <= 512
         assert {grid.part[i]} >= set(part[blocks[i]].tolist())
         seen[blocks[i][:, None], blocks[j]] += 1
@@ -223,6 +228,24 @@ def test_no_kernel_of_a_tile_is_above_one_where_rounding_makes_a_distance_negati
     kernels = kernel_times(rows, Gaussian([1e-5]), torch.eye(600))
     assert kernels.max() == 1
     assert kernels.min() == 0
+
+
+@given(
+    st.lists(st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0, 16.0, 3.0]), min_size=1, max_size=5),
+    st.sampled_from([0, 512]),
+    st.booleans(),
+)
+def test_any_set_of_bandwidths_gives_the_mean_of_its_kernels(widths, tile_above, wants_gradient):
+    generator = torch.Generator().manual_seed(2)
+    source, target = (torch.randn(n, 3, dtype=torch.float64, generator=generator) for n in (5, 7))
+    source.requires_grad_(wants_gradient)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_kernel_form, "TILE_ABOVE", tile_above)
+        value = mmd_loss(source, target, bandwidths=widths)
+    expected = torch.stack([mmd_loss(source, target, bandwidths=[width]) for width in widths]).mean()
+    torch.testing.assert_close(value, expected)
+    if wants_gradient:
+        torch.testing.assert_close(torch.autograd.grad(value, source), torch.autograd.grad(expected, source))
 
 
 @pytest.mark.parametrize(
