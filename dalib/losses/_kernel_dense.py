@@ -53,24 +53,28 @@ def dense(
 ) -> tuple[Tensor, ...]:
     """The value, half its gradient by the weights, the widest variances, and of each layer two factors of its gradient.
 
-    The first factor is of rows x rows, so that what flows in on the way back scales a small matrix.
+    The first factor is of rows x rows, so that what flows in on the way back scales a small matrix. Gradients are still to be
+    divided by the widest variance of their layer.
     """
     mixed = mix(weights, mixing)
     around = [centred(piled(parts), counts) for parts in layers]
-    blocks = [_Block(*each, counts, wants_gradient) for each in zip(around, scales, given, strict=True)]
+    # Matrices of all pairs are few and written over: each that is fresh comes from outside of the cache.
+    spare = weights.new_empty(len(weights), len(weights))
+    blocks = [_Block(*each, counts, wants_gradient, spare) for each in zip(around, scales, given, strict=True)]
     widest = [block.widest for block in blocks]
     count = math.prod(each.number(known) for each, known in zip(scales, given, strict=True))
     # Numbers are factors of a product where they can be: on their own each is another pass, as dear as the small ones.
-    kernel = product([block.kernel for block in blocks])
+    first, *others = (block.kernel for block in blocks)
+    kernel = functools.reduce(functools.partial(torch.mul, out=spare), others, first)
     sums = torch.addmm(weights, kernel, weights, beta=0, alpha=1 / count)
     value = (mixed * sums).sum()
     if not wants_gradient:
         return value, mix(sums, mixing), *widest
-    pairs = torch.addmm(kernel, mixed, weights.mT, beta=0, alpha=2 / count)
+    pairs = torch.addmm(spare, mixed, weights.mT, beta=0, alpha=2 / count, out=spare)
     pulls = []
     exact = [dtype_of_pulls(each.rows) for each in around]
     for this, block in enumerate(blocks):
-        pull = block.steep.mul_(pairs).div_(block.widest)
+        pull = block.steep.mul_(pairs)
         for other, factor in enumerate(blocks):
             if other != this:
                 pull.mul_(factor.kernel)
@@ -85,11 +89,11 @@ class _Block:
     """One factor of the kernel, and of its slope, for all pairs."""
 
     def __init__(
-        self, around: Centred, scales: Scales, given: Tensor | None, counts: Tensor | None, slope: bool
+        self, around: Centred, scales: Scales, given: Tensor | None, counts: Tensor | None, slope: bool, spare: Tensor
     ) -> None:
-        products = around.rows @ around.rows.mT
-        squares = products.diagonal()  # of the same product, so that the diagonal becomes exactly zero
-        exponent = torch.sub(products, squares, alpha=0.5).sub_(squares.unsqueeze(1), alpha=0.5).clamp_(max=0)
+        exponent = around.rows @ around.rows.mT
+        halves = exponent.diagonal() * 0.5  # of the same product, so that the diagonal becomes exactly zero
+        exponent.sub_(halves).sub_(halves.unsqueeze(1)).clamp_(max=0)
 
         def spread() -> Tensor:
             parts = row_parts(around.rows, counts)
@@ -98,4 +102,4 @@ class _Block:
         self.widest = scales.widest(given, around, spread, over=0.5)
         exponent.div_(self.widest * LN_2)
         ratios = scales.ratios(given, self.widest)
-        self.kernel, self.steep = sums_of_kernels(exponent, ratios, slope, (None, None, products))
+        self.kernel, self.steep = sums_of_kernels(exponent, ratios, slope, (None, None, spare))

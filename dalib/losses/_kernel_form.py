@@ -170,7 +170,7 @@ class _KernelForm(torch.autograd.Function):
             variances = [each.variances(*known) for each, *known in zip(ctx.scales, given, widest, strict=True)]
             return (*_NO_TENSORS, *_gradient_in_graph(of_value, (weights, *parts), variances, mixing), *none)
         if any(ctx.needs_input_grad[6:]):
-            gradients = [of_value * each for each in of_layers]
+            gradients = [of_value / width * each for each, width in zip(of_layers, widest, strict=True)]
             if rows:  # one dense block leaves the last product to be done
                 gradients = [(pull @ centred).to(weights.dtype) for pull, centred in zip(gradients, rows, strict=True)]
             lengths = [part.shape[0] for part in parts[: ctx.parts // layers]]

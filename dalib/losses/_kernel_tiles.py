@@ -40,7 +40,8 @@ def tiled(
 ) -> tuple[Tensor, ...]:
     """The value, half its gradient by the weights, the widest variances, and the gradients by the layers, all in the cache.
 
-    With ``levels`` the weights are constants, and in place of their gradient comes an empty tensor.
+    With ``levels`` the weights are constants, and in place of their gradient comes an empty tensor. Gradients are still to be
+    divided by the widest variance of their layer.
     """
     grid = _Grid([len(part) for part in layers[0]], weights.device.type)
     factors = [_Factor(*each, counts, grid, wants_gradient) for each in zip(layers, scales, given, strict=True)]
@@ -48,19 +49,20 @@ def tiled(
     count = math.prod(each.number(known) for each, known in zip(scales, given, strict=True))
     if levels is None:
         mixed = mix(weights, mixing)
-        sums = _sweep(factors, grid, weights, mixed, wants_gradient).div_(count)
+        sums = _sweep(factors, grid, weights, mixed, wants_gradient, 2 / count).div_(count)
         value, half_of_weights = (mixed * sums).sum(), mix(sums, mixing)
     else:
-        value = (_sweep_of_levels(factors, grid, levels, wants_gradient) / count).to(weights.dtype)
+        value = (_sweep_of_levels(factors, grid, levels, wants_gradient, 2 / count) / count).to(weights.dtype)
         half_of_weights = weights.new_empty(0)
     if not wants_gradient:
         return value, half_of_weights, *widest
-    gradients = [factor.gradient(2 / count / factor.widest) for factor in factors]
-    return value, half_of_weights, *widest, *gradients
+    return value, half_of_weights, *widest, *(factor.gradient() for factor in factors)
 
 
-def _sweep(factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tensor, wants_gradient: bool) -> Tensor:
-    """``K weights``; on the way the gradients of the factors add up."""
+def _sweep(
+    factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tensor, wants_gradient: bool, share: float
+) -> Tensor:
+    """``K weights``; on the way the gradients of the factors add up, times ``share``."""
     sums = torch.zeros_like(weights)
     of, pulls, made = (grid.blocks(each) for each in (weights, mixed, sums))
     for i, j in _tiles(factors, grid):
@@ -71,14 +73,14 @@ def _sweep(factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tens
             made[j].addmm_(kernel.mT, of[i])
         if wants_gradient:
             for factor, steep in zip(factors, _slopes(tiles), strict=True):
-                factor.add(i, j, _times_pairs(steep, pulls[i], of[j]))
+                factor.add(i, j, _times_pairs(steep, pulls[i], of[j]), share)
     return sums
 
 
 def _sweep_of_levels(
-    factors: Sequence[_Factor], grid: _Grid, levels: Sequence[Sequence[float]], wants_gradient: bool
+    factors: Sequence[_Factor], grid: _Grid, levels: Sequence[Sequence[float]], wants_gradient: bool, share: float
 ) -> Tensor:
-    """``sum(weights * (K weights))`` in float64; on the way the gradients of the factors add up.
+    """``sum(weights * (K weights))`` in float64; on the way the gradients of the factors add up, times ``share``.
 
     Here one number is the weight of all pairs of a tile, which takes no pass over the tile.
     """
@@ -94,14 +96,14 @@ def _sweep_of_levels(
             tile, panels = factors[0].panels(i, j)
             found = slopes_of_kernels(panels, powers) if wants_gradient else totals_of_kernels(panels, powers)
             steeps = [tile]
-        for share, total in found:
-            totals.setdefault(share * (pair if i == j else 2 * pair), []).append(total)
+        for times, total in found:
+            totals.setdefault(times * (pair if i == j else 2 * pair), []).append(total)
         if wants_gradient:
             for factor, steep in zip(factors, steeps, strict=True):
-                factor.add(i, j, steep, pair)
-    parts = [torch.stack(found).sum(dtype=torch.float64) * share for share, found in totals.items()]
+                factor.add(i, j, steep, share * pair)
+    parts = [torch.stack(found).sum(dtype=torch.float64) * times for times, found in totals.items()]
     if powers is not None and wants_gradient:
-        parts.append(factors[0].mass.sum() / powers[-1])
+        parts.append(factors[0].mass.sum() / (share * powers[-1]))
     return torch.stack(parts).sum()
 
 
@@ -253,7 +255,7 @@ class _Factor:
             exponent.fill_diagonal_(0)
         return buffers, panels
 
-    def add(self, i: int, j: int, steep: Tensor, pair: float = 1.0) -> None:
+    def add(self, i: int, j: int, steep: Tensor, pair: float) -> None:
         """What a tile of slopes times ``pair`` adds to the gradients of its rows: a tile serves both its sides."""
         steep = steep if steep.dtype == self.exact else steep.to(self.exact)
         self.masses[i].add_(_sums(steep, 1), alpha=pair)
@@ -262,10 +264,10 @@ class _Factor:
             self.masses[j].add_(_sums(steep, 0), alpha=pair)
             self.totals[j].addmm_(steep.mT, self.columns[i], alpha=pair)
 
-    def gradient(self, factor: Tensor) -> Tensor:
-        """The sum of ``steep_ij (x_j - x_i)``, times a factor."""
+    def gradient(self) -> Tensor:
+        """The sum of ``steep_ij (x_j - x_i)``."""
         mass, rows = self.mass[:, None].to(self.exact), self.rows.to(self.exact)
-        return self.total.addcmul_(mass, rows, value=-1).to(self.rows.dtype).mul_(factor)
+        return self.total.addcmul_(mass, rows, value=-1).to(self.rows.dtype)
 
 
 def _sums(tile: Tensor, dim: int) -> Tensor:

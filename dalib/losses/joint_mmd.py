@@ -78,6 +78,8 @@ def _check_layers(source: object, target: object) -> None:
             _checks.matrix(layer, name, values=False)
         if len({len(layer) for layer in layers}) > 1:
             raise ValueError(f"{name} must have one number of rows in all layers, got {[len(x) for x in layers]}")
+        if len({layer.dtype for layer in layers}) > 1:
+            raise TypeError(f"{name} must have one dtype in all layers, got {[str(layer.dtype) for layer in layers]}")
     assert isinstance(source, tuple | list)
     assert isinstance(target, tuple | list)
     if len(source) != len(target):

@@ -225,6 +225,11 @@ ROWS, LABELS = torch.ones(3, 2), torch.tensor([0, 1, 1])
         (lambda: joint_mmd_loss((), ()), ValueError, "source must have at least one layer, got none"),
         (lambda: joint_mmd_loss((ROWS,), (ROWS, ROWS)), ValueError, "one number of layers, got 1 and 2"),
         (
+            lambda: joint_mmd_loss((ROWS, ROWS.double()), (ROWS, ROWS.double())),
+            TypeError,
+            "source must have one dtype in all layers",
+        ),
+        (
             lambda: joint_mmd_loss((ROWS, ROWS[:2]), (ROWS, ROWS)),
             ValueError,
             "source must have one number of rows in all",
