@@ -259,10 +259,10 @@ class _Factor:
         """What a tile of slopes times ``pair`` adds to the gradients of its rows: a tile serves both its sides."""
         steep = steep if steep.dtype == self.exact else steep.to(self.exact)
         self.masses[i].add_(_sums(steep, 1), alpha=pair)
-        self.totals[i].addmm_(steep, self.columns[j], alpha=pair)
         if j != i:
             self.masses[j].add_(_sums(steep, 0), alpha=pair)
             self.totals[j].addmm_(steep.mT, self.columns[i], alpha=pair)
+        self.totals[i].addmm_(steep, self.columns[j], alpha=pair)
 
     def gradient(self) -> Tensor:
         """The sum of ``steep_ij (x_j - x_i)``."""
