@@ -99,6 +99,16 @@ def test_tiles_cover_the_upper_triangle_once_and_no_block_crosses_parts(lengths)
     assert (seen == 1).all()
 
 
+def test_rounding_makes_no_kernel_larger_than_one(path):
+    generator = torch.Generator().manual_seed(3)
+    places = 1000 * torch.randn(5, 64, generator=generator)
+    source, target = (places + 1e-3 * torch.randn(5, 64, generator=generator) for _ in range(2))
+    source.requires_grad_()
+    value = mmd_loss(source, target, bandwidths=[0.01])  # the squares are 1e8, whose rounding is beyond 0.01 squared
+    assert 0 <= value <= 2
+    assert torch.autograd.grad(value, source)[0].isfinite().all()
+
+
 def test_no_gradient_is_made_when_none_is_wanted(path):
     layers, weights, mixing = problem()
     with torch.no_grad():
