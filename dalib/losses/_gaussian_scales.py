@@ -195,9 +195,9 @@ def totals_of_kernels(panels: Iterable[tuple[Tensor, Tensor]], powers: Sequence[
 
 
 def slopes_of_kernels(panels: Iterable[tuple[Tensor, Tensor]], powers: Sequence[int]) -> list[tuple[float, Tensor]]:
-    r"""Puts the slopes of the kernels in the place of the exponents; and the total of the kernels, but for that of the slopes.
+    r"""Puts the summed slopes in the place of the exponents, and gives the part of the kernels' total that these do not hold.
 
-    The total of the slopes is needed anyway, and spares the pass over the last kernel, which is never made:
+    The total of the slopes is made anyway. With it the last kernel, which is only added to them, need not be made:
 
     .. math:: \sum_b k_b = \frac{1}{r_B} \sum_b r_b k_b + \sum_{b < B} \Bigl(1 - \frac{r_b}{r_B}\Bigr) k_b
 
@@ -206,7 +206,7 @@ def slopes_of_kernels(panels: Iterable[tuple[Tensor, Tensor]], powers: Sequence[
         powers: As there; :math:`r_b`.
 
     Returns:
-        What adds up to the total of the last term: factors, and what they are factors of.
+        What adds up to the total of the right sum: factors, and what they are factors of.
 
     Example:
         >>> exponents = torch.zeros(3)

@@ -101,8 +101,8 @@ def _sweep_of_levels(
         if wants_gradient:
             for factor, steep in zip(factors, steeps, strict=True):
                 factor.add(i, j, steep, share * pair)
-    parts = [torch.stack(found).sum(dtype=torch.float64) * times for times, found in totals.items()]
-    if powers is not None and wants_gradient:
+    parts = [torch.stack(each).sum(dtype=torch.float64) * times for times, each in totals.items()]
+    if powers is not None and wants_gradient:  # what the slopes know of the total
         parts.append(factors[0].mass.sum() / (share * powers[-1]))
     return torch.stack(parts).sum()
 
