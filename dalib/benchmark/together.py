@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -77,6 +78,9 @@ def process_group(device: str) -> Iterator[None]:
         if local >= devices:
             raise ValueError(f"torchrun must start at most {devices} processes here, one a CUDA device, got more")
         torch.cuda.set_device(local)
+    # Default arguments there are the group at hand when it is imported, as torch.optim does at its first step: they would keep
+    # the group alive to the end of Python, and a thread of gloo that then needs Python aborts the process.
+    importlib.import_module("torch.distributed.nn")
     dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
     yield  # after an error the others may wait for this process: it ends without them, and torchrun ends them
     if dist.get_rank() == 0:

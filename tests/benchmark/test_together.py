@@ -1,8 +1,10 @@
 """One run on two processes: what each step computes is what one process computes, and rank 0 alone writes and prints."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -41,10 +43,13 @@ def child(folder, *command):
         cli.report = lambda runs, folder, **options: [folder]  # pictures take longer than these runs
         sys.exit(main([*command, "--out", folder]))
     with process_group("cpu"):
+        group = weakref.ref(torch.distributed.group.WORLD)
         found = {name: first_step(name, 2) for name in RECIPES}
         torch.save(found, f"{folder}/{os.environ['RANK']}.pt")
         if os.environ["RANK"] == "1":
             assert together._shared(None) is None  # the end, by rank 0
+    gc.collect()
+    assert group() is None  # with the group its threads are gone, which must not outlive Python
 
 
 def torchrun(*command):

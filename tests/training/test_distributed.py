@@ -83,6 +83,7 @@ def trained(mode, forward, wrap=lambda model: model, source_rows=slice(None), ta
 
 def child(rank, folder):
     import torch.distributed as dist
+    import torch.distributed.nn  # before there is a group, which it would keep to the end of Python
     from torch.nn.parallel import DistributedDataParallel
 
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
