@@ -61,8 +61,8 @@ def refuse_bandwidths(widths: Sequence[float], dtype: torch.dtype, name: str = "
     """Raise unless the widths are positive and finite, and so are their squares in a dtype."""
     if not all(0 < width < math.inf for width in widths):
         raise ValueError(f"{name} must be positive and finite, got {list(widths)}")
-    limits = torch.finfo(dtype)
-    if not all(limits.tiny * limits.eps <= width * width <= limits.max for width in widths):
+    limits = torch.finfo(dtype)  # a subnormal square has few digits, and an infinite inverse
+    if not all(limits.tiny <= width * width <= limits.max for width in widths):
         raise ValueError(f"{name} must have squares that {dtype} can hold, got {list(widths)}")
 
 
@@ -95,7 +95,7 @@ def scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | 
         tensor([1., 4.])
     """
     factors = torch.tensor([float(each) for each in scales], dtype=rows.dtype, device=rows.device)
-    variances = factors * with_floor(rule(rows, weights), middle(rows, weights))
+    variances = factors * with_floor(rule(rows, weights).detach(), middle(rows, weights).detach())
     refuse_infinite(variances.amax(), rows)
     return variances
 

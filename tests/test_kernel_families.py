@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dalib import losses
 from dalib.kernels import (
     Gaussian,
     Kernel,
@@ -151,3 +152,15 @@ def test_errors_say_what_was_expected(make, error, message):
 def test_scalars_of_numpy_are_numbers(of_numpy, plain):
     rows = torch.randn(4, 3)
     torch.testing.assert_close(of_numpy(rows), plain(rows), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kernel", [Gaussian, Laplacian, RationalQuadratic])
+@pytest.mark.parametrize("name", ["mmd_loss", "unbiased_mmd_loss", "block_mmd_loss", "linear_time_mmd_loss"])
+def test_no_gradient_flows_through_a_rule(name, kernel):
+    source, target = torch.randn(8, 3, dtype=torch.float64), torch.randn(8, 3, dtype=torch.float64) + 0.5
+    source.requires_grad_()
+    found = [
+        getattr(losses, name)(source, target, kernel=kernel(rule=rule))
+        for rule in (lambda rows, weights: 2 * rows.var(), lambda rows, weights: 2 * rows.detach().var())
+    ]
+    torch.testing.assert_close(*(torch.autograd.grad(value, source)[0] for value in found))

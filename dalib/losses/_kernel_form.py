@@ -86,6 +86,12 @@ def _by_hand(
     counts: Tensor | None,
 ) -> Tensor:
     """The form whose gradient is made together with the value."""
+    dtype = weights.dtype
+    if torch.is_grad_enabled() and weights.requires_grad:
+        # Their gradient is a difference of kernel means: of alike samples it would keep four digits of float32.
+        layers = [[part.double() for part in layer] for layer in layers]
+        mixing, counts = (each if each is None else each.double() for each in (mixing, counts))
+        weights = weights.double()
     parts = [part for layer in layers for part in layer]
     wants_gradient = torch.is_grad_enabled() and any(_may_require_gradient(x) for x in (weights, *parts))
     try:
@@ -98,7 +104,7 @@ def _by_hand(
     if _checks.values_are_checked(value) and not math.isfinite(value.detach()):
         _refuse_not_finite(layers)
         _checks.refuse_overflow(max(parts, key=lambda rows: float(rows.detach().abs().max())))
-    return value
+    return value.to(dtype)
 
 
 def _refuse_not_finite(layers: Sequence[Sequence[Tensor]]) -> None:

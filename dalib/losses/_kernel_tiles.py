@@ -24,6 +24,9 @@ from dalib.losses._piled import piled
 _TILE = {"cpu": 512, "cuda": 4096}
 """The edge of a tile: on a CPU a few of them fit into the cache, on a GPU one keeps it busy."""
 
+_CLAMP_BEYOND = 16
+"""From how far out on, in units of the narrowest variance, exponents are kept from being positive; that is a pass."""
+
 _PANEL = {"cpu": 2**17, "cuda": 2**24}
 """How many numbers of a tile take their passes together: on a CPU two such panels fit into the cache of one core."""
 
@@ -95,7 +98,7 @@ def _sweep_of_levels(
         else:
             tile, panels = factors[0].panels(i, j)
             found = slopes_of_kernels(panels, powers) if wants_gradient else totals_of_kernels(panels, powers)
-            steeps = [tile]
+            steeps = [_without_diagonal(tile, wants_gradient and i == j)]
         for times, total in found:
             totals.setdefault(times * (pair if i == j else 2 * pair), []).append(total)
         if wants_gradient:
@@ -103,7 +106,9 @@ def _sweep_of_levels(
                 factor.add(i, j, steep, share * pair)
     parts = [torch.stack(each).sum(dtype=torch.float64) * times for times, each in totals.items()]
     if powers is not None and wants_gradient:  # what the slopes know of the total
-        parts.append(factors[0].mass.sum() / (share * powers[-1]))
+        within = [sum(level * level for level in each) for each in levels]
+        diagonal = sum(powers) * sum(rows * each for rows, each in zip(grid.lengths, within, strict=True))
+        parts.append((factors[0].mass.sum() / share + diagonal) / powers[-1])
     return torch.stack(parts).sum()
 
 
@@ -124,6 +129,11 @@ def _slopes(tiles: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
     return [steep for _, steep in tiles]
 
 
+def _without_diagonal(slopes: Tensor, has_one: bool) -> Tensor:
+    """The slopes of different rows: a row is not pulled to itself, and beside one there those of a narrow kernel would be lost."""
+    return slopes.fill_diagonal_(0) if has_one else slopes
+
+
 def _times_pairs(tile: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """The tile times ``left @ right.mT``, in its place; of single columns that takes no product."""
     return tile.mul_(left).mul_(right.mT) if left.shape[1] == 1 else tile.mul_(left @ right.mT)
@@ -141,6 +151,7 @@ class _Grid:
     """
 
     def __init__(self, lengths: Sequence[int], device: str) -> None:
+        self.lengths = lengths
         counts = [-(-rows // _TILE.get(device, 512)) for rows in lengths]
         self.large = [
             (rows + i) // count for rows, count in zip(lengths, counts, strict=True) for i in range(count)
@@ -207,8 +218,8 @@ class _Factor:
         self.across = [each.mT for each in self.right]
         self.left: dict[int, Tensor] = {}
         self.memory_of_left = right.new_empty(max(grid.large), width + 2)
-        # Rounding makes exponents positive where rows are far from the middle in units of their bandwidth.
-        self.clamps = halves.device.type != "cpu" or float(halves.amin()) < -1
+        # Rounding makes exponents positive where rows are far from the middle in units of the narrowest bandwidth.
+        self.clamps = halves.device.type != "cpu" or float(halves.amin()) * float(max(self.ratios)) < -_CLAMP_BEYOND
         self.memory = [rows.new_empty(max(grid.large) ** 2) for _ in range(4)]
         self.at_once = _PANEL.get(rows.device.type, 2**17)
         self.shaped: dict[tuple[int, int], tuple[list[Tensor], list[tuple[Tensor, Tensor]]]] = {}
@@ -231,7 +242,8 @@ class _Factor:
     def tile(self, i: int, j: int, slope: bool) -> tuple[Tensor, Tensor]:
         """The kernel of two blocks of rows, and its slope."""
         exponent, *others = self._exponent(i, j)[0]
-        return sums_of_kernels(exponent, self.ratios, slope, others)
+        kernel, steep = sums_of_kernels(exponent, self.ratios, slope, others)
+        return kernel, _without_diagonal(steep, slope and i == j)
 
     def panels(self, i: int, j: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """The exponents of two blocks of rows; and in panels, each beside room for as much."""

@@ -209,11 +209,31 @@ def test_a_widest_kernel_beyond_the_dtype_is_refused_and_not_taken_for_one(rows)
         losses.mmd_loss(4.5e18 * source, 4.5e18 * target)
 
 
-def test_bandwidths_whose_squares_are_subnormal_are_taken():
-    near = 1e-19 * torch.randn(5, 3)
-    assert 0 < losses.mmd_loss(near, near[:3] + 2e-19, bandwidths=[1e-19]).item() < 2
+@pytest.mark.parametrize("rows", [5, 300])
+def test_the_smallest_bandwidths_that_are_taken_have_gradients(rows):
+    near = (2e-19 * torch.randn(rows, 3)).requires_grad_()
+    value = losses.mmd_loss(near, near[:3].detach() + 4e-19, bandwidths=[2e-19])
+    assert 0 < value.item() < 2
+    assert torch.autograd.grad(value, near)[0].isfinite().all()
     with pytest.raises(ValueError, match="bandwidths must have squares that torch"):
-        losses.mmd_loss(near, near, bandwidths=[1e-25])
+        losses.mmd_loss(near, near, bandwidths=[1e-19])  # a subnormal square, whose inverse is infinite
+
+
+@pytest.mark.parametrize("rows", [5, 300])
+@pytest.mark.parametrize("options", [{"bandwidths": [1e-12, 1e12]}, {"kernel": Gaussian(scales=(1e-20, 1e20))}])
+def test_bandwidths_too_far_apart_for_the_dtype_are_refused(options, rows):
+    source, target = torch.randn(rows, 3), torch.randn(rows, 3)
+    with pytest.raises(ValueError, match=r"bandwidths must be at most 4e\+09 times as wide .* got 1e\+2"):
+        losses.mmd_loss(source, target, **options)
+    assert losses.mmd_loss(source.double(), target.double(), **options).isfinite()
+
+
+def test_a_bandwidth_that_became_zero_is_named():
+    bandwidths = torch.tensor([1.0, 2.0])
+    loss = losses.MMDLoss(bandwidths=bandwidths)
+    bandwidths.zero_()
+    with pytest.raises(ValueError, match="bandwidths must be positive"):
+        loss(torch.zeros(2, 1), torch.ones(2, 1))
 
 
 @pytest.mark.parametrize("rows", [8, 300])  # whole matrices, and tiles

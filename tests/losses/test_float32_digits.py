@@ -64,6 +64,32 @@ def test_joint_mmd_keeps_six_digits(size):
     assert gradient < 1e-6
 
 
+@pytest.mark.parametrize("rows", [200, 600])  # whole matrices, and tiles
+@pytest.mark.parametrize("bandwidths", [[2.0], [1.0, 1000.0], [1.0, 30.0], [1.0, 8.0, 64.0], [8.0, 256.0]])
+def test_bandwidths_far_apart_or_below_the_distances_leave_a_gradient_its_digits(bandwidths, rows):
+    value, gradient = errors(
+        lambda s, t: losses.mmd_loss(s, t, bandwidths=bandwidths), *samples(rows, rows - 20, 64, 0.3)
+    )
+    assert value < 1e-6
+    assert gradient < 1.5e-6
+
+
+@pytest.mark.parametrize("name", ["mmd_loss", "unbiased_mmd_loss", "joint"])
+@pytest.mark.parametrize("rows", [200, 600])
+def test_gradients_by_row_weights_keep_six_digits(rows, name):
+    source, target = samples(rows, rows - 20, 32)
+    weights = torch.linspace(0.5, 1.5, rows)
+
+    def loss(source_weights):
+        rows = [x.to(source_weights.dtype) for x in (source, target)]
+        if name == "joint":
+            return losses.joint_mmd_loss(*((x, x[:, :3]) for x in rows), source_weights=source_weights)
+        return getattr(losses, name)(*rows, source_weights=source_weights)
+
+    assert loss(weights.requires_grad_()).dtype == torch.float32
+    assert errors(loss, weights)[1] < 1e-6
+
+
 @pytest.mark.parametrize("kernel", [Linear(), Polynomial(), Laplacian(), RationalQuadratic()])
 @pytest.mark.parametrize("middle", [0.0, FAR])
 @pytest.mark.parametrize("name", ["mmd_loss", "unbiased_mmd_loss", "block_mmd_loss", "linear_time_mmd_loss"])
