@@ -28,6 +28,7 @@ class Case:
     min_rows: int
     sample_name: str
     seed: int
+    twin: nn.Module | None = None
 
     @property
     def of_one(self) -> bool:

@@ -124,3 +124,10 @@ def copies(case: Case) -> None:
     loaded.load_state_dict(torch.load(buffer, weights_only=True))
     for name, twin in {**twins, "a loaded state_dict": loaded}.items():
         case.close(case(source, target, twin), expected, f"{name} must give the same value", 0.0)
+    if case.twin is not None:
+        other = copy.deepcopy(case.twin)
+        dataclasses.replace(case, seed=case.seed + 1)(source, target, other)  # what it draws when first called differs
+        other.load_state_dict(case.loss.state_dict())
+        case.close(
+            case(source, target, other), expected, "the state_dict, loaded by the twin, must give the same value", 0.0
+        )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
-from dalib.testing._loss_case import Case, each, expect, leaf, parts, refused
+from dalib.testing._loss_case import Case, each, expect, largest, leaf, parts, refused
 
 
 def rows(case: Case) -> None:
@@ -65,6 +65,15 @@ def equal_rows(case: Case) -> None:
         expect(all(bool(torch.isfinite(g).all()) for g in gradients), f"{what} must give a finite gradient")
 
 
+def gradient(case: Case) -> None:
+    source, target = (each(sample, leaf) for sample in case.batches())
+    value = case(source, target)
+    expect(value.requires_grad, "the value must be part of the graph of the rows, got one without a gradient")
+    leaves = [x for x in (*parts(source), *parts(target)) if x.requires_grad]
+    found = [g for g in torch.autograd.grad(value, leaves, allow_unused=True) if g is not None]
+    expect(largest(found) > 0, "some row of two different samples must have a gradient that is not zero, got none")
+
+
 def weights(case: Case) -> None:
     samples = dict(zip(("source", "target"), case.batches(), strict=True))
     sides = case.weighted_sides
@@ -92,8 +101,8 @@ def _weighted(case: Case, samples: dict[str, Any], weights: dict[str, Tensor]) -
 
 
 def _counts(case: Case, rows: int) -> Tensor:
-    """Integer weights: any where they equal repetition, else one of them zero."""
-    return torch.arange(rows) % 3 + 1 if case.repetition else (torch.arange(rows) < rows - 1).long()
+    """Integer weights, zeros among them; only zeros and ones where they do not equal repetition."""
+    return (torch.arange(rows) + 1) % 3 if case.repetition else (torch.arange(rows) < rows - 1).long()
 
 
 def _repeated(counts: Tensor) -> Callable[[Tensor], Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dalib.testing import _loss_forms, _loss_values
 from dalib.testing._loss_case import Case, described
@@ -23,6 +23,7 @@ def check_loss(
     sample_name: str = "source",
     skip: Collection[str] = (),
     seed: int = 0,
+    twin: nn.Module | None = None,
 ) -> None:
     """Check what every loss between two domains promises.
 
@@ -36,9 +37,10 @@ def check_loss(
     - ``symmetry``: the same with the domains exchanged, if ``symmetric``.
     - ``permutation``: the same for rows in another order.
     - ``equal rows``: a finite value and gradient where all rows are equal, and where all are zero.
+    - ``gradient``: some gradient reaches the rows of two different samples.
     - ``weights``: for the weights of each domain (of one alone, if only its weights are among the loss's arguments): equal
-      weights change nothing, nor does a common factor; integer weights equal repeated rows if ``repetition``, else a row
-      of weight zero equals no row; negative, all-zero and too few weights are refused by name.
+      weights change nothing, nor does a common factor; integer weights equal repeated rows if ``repetition``, zero among
+      them; else a row of weight zero equals no row; negative, all-zero and too few weights are refused by name.
     - ``dtypes``: half precision is computed in float32 or better, the gradient comes back in the dtype of the rows.
     - ``autocast``: the same inside ``torch.autocast``.
     - ``compile``: the same value and gradient under ``torch.compile``.
@@ -46,7 +48,8 @@ def check_loss(
     - ``gradcheck``: the gradient is the derivative (of a loss whose bandwidth comes from the data outside the graph it is
       not: fix the bandwidth and check that).
     - ``device``: the same on CUDA, where there is one.
-    - ``copies``: copying, pickling and ``state_dict`` keep the value of a module.
+    - ``copies``: copying, pickling and ``state_dict`` keep the value of a module. That nothing it needs is missing from its
+      ``state_dict``, such as a map that it has drawn, only a ``twin`` can tell.
     - ``errors``: NaN, another width, dtype or rank, integers and empty samples are refused by name (plain tensors only).
 
     "The same" is up to rounding, measured by the largest value of the loss at a few samples: a small loss is held to it like
@@ -63,11 +66,13 @@ def check_loss(
         sample_name: What its errors call the source.
         skip: Names of checks that do not apply; say why where you call it.
         seed: Seed of the inputs.
+        twin: Another module, built like ``loss`` but with other draws: it takes the ``state_dict`` over.
 
     Raises:
         AssertionError: At the first promise that is broken; the message says which, and what came. If the loss itself
             raised inside a check, its error is the cause.
         ValueError: If ``skip`` names no check.
+        TypeError: If there is a ``twin``, and it or the loss is not a module.
 
     Example:
         >>> from dalib.losses import MMDLoss
@@ -79,7 +84,9 @@ def check_loss(
     unknown = set(skip) - set(_CHECKS)
     if unknown:
         raise ValueError(f"skip must name checks out of {', '.join(_CHECKS)}, got {', '.join(sorted(unknown))}")
-    case = Case(loss, inputs, call, on_itself, symmetric, repetition, min_rows, sample_name, seed)
+    if twin is not None and not (isinstance(twin, nn.Module) and isinstance(loss, nn.Module)):
+        raise TypeError(f"twin must be a module like loss, got {type(twin).__name__} for {type(loss).__name__}")
+    case = Case(loss, inputs, call, on_itself, symmetric, repetition, min_rows, sample_name, seed, twin)
     for name, check in _CHECKS.items():
         if name not in skip:
             try:
@@ -96,6 +103,7 @@ _CHECKS: dict[str, Callable[[Case], None]] = {
     "symmetry": _loss_values.symmetry,
     "permutation": _loss_values.permutation,
     "equal rows": _loss_values.equal_rows,
+    "gradient": _loss_values.gradient,
     "weights": _loss_values.weights,
     "dtypes": _loss_forms.dtypes,
     "autocast": _loss_forms.autocast,

@@ -190,7 +190,7 @@ def test_broken_losses_are_caught():
         "errors": lambda s, t, **w: mean(s[:, :4].nan_to_num(), t, **w) if s.ndim == 2 else mean(s, t, **w),
         "rows": lambda s, t, **w: mean(s, t, **w)[None],
     }
-    every = ["compile", "vmap", "device", "copies", *broken]
+    every = ["gradient", "compile", "vmap", "device", "copies", *broken]
     for name, loss in broken.items():
         with pytest.raises(AssertionError, match=f"^{name}: "):
             check_loss(loss, skip=[other for other in every if other != name])
@@ -237,7 +237,7 @@ def test_a_scale_of_the_weights_is_caught():
     def scaled(source, target, *, target_weights=None):
         value = losses.mean_loss(source, target, target_weights=target_weights)
         uneven = target_weights is not None and target_weights.max() > target_weights.min()
-        return value * target_weights.min() if uneven else value
+        return value * target_weights[target_weights > 0].min() if uneven else value
 
     with pytest.raises(AssertionError, match=r"^weights: the scale of target_weights must not matter"):
         checked(scaled, "weights")
@@ -304,8 +304,36 @@ def test_a_right_loss_of_any_size_passes(size):
     check_loss(unbiased, on_itself=None, repetition=False, min_rows=2)
 
 
-def test_a_loss_of_zero_passes():
-    check_loss(lambda source, target: 0 * losses.mean_loss(source, target), skip=("weights",))
+def without_graph(source, target):
+    with torch.no_grad():
+        return losses.mmd_loss(source, target)
+
+
+@pytest.mark.parametrize(
+    ("loss", "promise"),
+    [
+        (without_graph, "the value must be part of the graph"),
+        (lambda source, target: 0 * losses.mean_loss(source, target), "some row .* gradient that is not zero"),
+        (
+            lambda source, target: losses.mmd_loss(source.detach(), target.detach()),
+            "the value must be part of the graph",
+        ),
+    ],
+)
+def test_a_loss_that_teaches_nothing_is_caught(loss, promise):
+    with pytest.raises(AssertionError, match=f"^gradient: {promise}"):
+        check_loss(loss, skip=("weights", "gradcheck", "errors"))
+    check_loss(loss, skip=("weights", "gradcheck", "errors", "gradient"))
+
+
+def test_a_nan_of_a_zero_weight_is_caught():
+    def logarithmic(source, target, *, source_weights=None, target_weights=None):
+        if source_weights is not None:
+            source_weights = source_weights.square() / source_weights
+        return losses.mean_loss(source, target, source_weights=source_weights, target_weights=target_weights)
+
+    with pytest.raises(AssertionError, match=r"^weights: "):
+        checked(logarithmic, "weights")
 
 
 def test_an_error_of_the_loss_names_the_check_and_is_the_cause():
@@ -352,6 +380,39 @@ def test_state_that_is_lost_is_caught():
     every = ("rows", "itself", "symmetry", "permutation", "equal rows", "weights", "dtypes", "autocast", "compile")
     with pytest.raises(AssertionError, match="copies: a deep copy must give the same value"):
         check_loss(loss, skip=(*every, "vmap", "gradcheck", "errors"))
+
+
+class Mapped(nn.Module):
+    """A random map, kept as one of three things, or drawn in the first call."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.drawn = torch.randn(4, 2, dtype=torch.float64) if kept != "lazily" else None
+        if kept in ("buffer", "lost buffer"):
+            del self.drawn
+            self.register_buffer("drawn", torch.randn(4, 2, dtype=torch.float64), persistent=kept == "buffer")
+
+    def forward(self, source, target):
+        if self.drawn is None:
+            self.drawn = torch.randn(4, 2, dtype=torch.float64)
+        return losses.mean_loss(source @ self.drawn, target @ self.drawn)
+
+
+@pytest.mark.parametrize("kept", ["buffer", "lost buffer", "attribute", "lazily"])
+def test_a_twin_finds_what_is_not_in_the_state_dict(kept):
+    loss, twin = Mapped(kept), Mapped(kept)
+    checked(loss, "copies")  # alone it carries its map along
+    if kept == "buffer":
+        checked(loss, "copies", twin=twin)
+    else:
+        with pytest.raises(AssertionError, match=r"^copies: the state_dict, loaded by the twin, must give the same"):
+            checked(loss, "copies", twin=twin)
+
+
+def test_a_twin_is_a_module():
+    for loss, twin in ((losses.MMDLoss(), losses.mmd_loss), (losses.mmd_loss, losses.MMDLoss())):
+        with pytest.raises(TypeError, match="twin must be a module like loss, got"):
+            check_loss(loss, twin=twin)
 
 
 def test_an_unknown_check_is_refused():
