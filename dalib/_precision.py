@@ -77,6 +77,7 @@ def _two_kinds(first: Any, second: Any) -> bool:
 def _promote(x: Any) -> Any:
     if isinstance(x, Tensor) and x.dtype in _HALF:
         return x.float()
-    if isinstance(x, tuple | list) and not hasattr(x, "_fields"):
-        return type(x)(_promote(part) for part in x)
+    if isinstance(x, tuple | list):
+        parts = [_promote(part) for part in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)  # a named tuple takes its fields
     return x

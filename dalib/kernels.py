@@ -188,6 +188,7 @@ class Gaussian(Kernel):
             raise ValueError("scales must be a sequence of at least one number, got none")
         for scale in self.scales:
             _checks.positive(scale, "scales")
+        object.__setattr__(self, "scales", tuple(self.scales))
 
     def variances(self, rows: Tensor, weights: Tensor | None = None) -> Tensor:
         """The squared bandwidths for these rows, shape ``(B,)``, outside the graph."""

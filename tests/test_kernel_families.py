@@ -164,3 +164,7 @@ def test_no_gradient_flows_through_a_rule(name, kernel):
         for rule in (lambda rows, weights: 2 * rows.var(), lambda rows, weights: 2 * rows.detach().var())
     ]
     torch.testing.assert_close(*(torch.autograd.grad(value, source)[0] for value in found))
+
+
+def test_a_kernel_of_listed_scales_can_be_a_key():
+    assert {Gaussian(scales=[1.0, 2.0]): 1}[Gaussian(scales=(1.0, 2.0))] == 1

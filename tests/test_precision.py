@@ -1,5 +1,7 @@
 """float32 islands: what they promote, and whose autocast they leave."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 
@@ -51,3 +53,12 @@ def test_layers_are_promoted_and_leave_autocast_where_no_tensor_stands_outside_o
     assert squared(layers).dtype == torch.float32
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert squared(layers).dtype == torch.float32
+
+
+def test_half_precision_is_promoted_within_named_tuples():
+    class Layers(NamedTuple):
+        first: torch.Tensor
+        second: torch.Tensor
+
+    half = torch.zeros(2, dtype=torch.bfloat16)
+    assert kinds(Layers(half, half), half).tolist() == [4, 4, 4]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dalib import _checks
-from dalib.row_weights import shares
+from dalib.row_weights import relative
 
 
 def memberships(labels: Tensor, classes: int, rows: Tensor, name: str) -> Tensor:
@@ -38,9 +39,13 @@ def class_shares(members: Tensor, weights: Tensor | None, name: str) -> Tensor:
         tensor([[0.5000, 0.0000],
                 [0.5000, 0.0000]])
     """
-    mass = members if weights is None else members * shares(members, weights, name)[:, None]
+    if weights is None:
+        mass = members
+    else:  # in float64: all weights of a class may be nothing beside those of another
+        _checks.row_weights(weights, members, name)
+        mass = members.double() * relative(weights, torch.float64)[:, None]
     totals = mass.sum(dim=0)
-    return mass / totals.where(totals > 0, 1)  # zeros stay zeros
+    return (mass / totals.where(totals > 0, 1)).to(members.dtype)  # zeros stay zeros
 
 
 def present(members: Tensor, weights: Tensor | None) -> Tensor:

@@ -78,7 +78,9 @@ def dense(
         for other, factor in enumerate(blocks):
             if other != this:
                 pull.mul_(factor.kernel)
-        pull = pull.to(exact[this]).fill_diagonal_(0)  # beside slopes there those of a narrow kernel would be lost
+        pull = pull.to(exact[this]).fill_diagonal_(
+            0
+        )  # no row is pulled to itself; beside these slopes small ones would be lost
         pull.diagonal().sub_(pull.sum(dim=1))
         pulls.append(pull)
     rows = [each.rows.to(dtype) for each, dtype in zip(around, exact, strict=True)]

@@ -130,7 +130,7 @@ def _slopes(tiles: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
 
 
 def _without_diagonal(slopes: Tensor, has_one: bool) -> Tensor:
-    """The slopes of different rows: a row is not pulled to itself, and beside one there those of a narrow kernel would be lost."""
+    """The slopes of different rows: a row is not pulled to itself, and beside those the small ones of others would be lost."""
     return slopes.fill_diagonal_(0) if has_one else slopes
 
 

@@ -39,8 +39,7 @@ def squared_wasserstein_on_lines(
         ends, i, j = _coupling(ends_x[None], ends_y[None])
         mass = torch.diff(ends, prepend=ends.new_zeros(1, 1)).to(x.dtype) / (n * m)
         return ((x[:, i[0]] - y[:, j[0]]).square() * mass).sum(dim=1)
-    ends_x, ends_y = source_shares[x_order].cumsum(dim=1), target_shares[y_order].cumsum(dim=1)
-    ends, i, j = _coupling(ends_x, ends_y)
+    ends, i, j = _coupling(_ends(source_shares[x_order]), _ends(target_shares[y_order]))
     mass = torch.diff(ends, prepend=torch.zeros_like(ends[:, :1]))
     return ((x.gather(1, i) - y.gather(1, j)).square() * mass).sum(dim=1)
 
@@ -64,11 +63,17 @@ def slopes_on_lines(x: Tensor, y: Tensor, a: Tensor, b: Tensor, lines: Tensor) -
         tensor([[1., 2.]])
     """
     (p, i), (q, j) = (lines @ x.mT).sort(dim=1), (lines @ y.mT).sort(dim=1)
-    ends, of_x, of_y = _coupling(a[i].cumsum(dim=1), b[j].cumsum(dim=1))
+    ends, of_x, of_y = _coupling(_ends(a[i]), _ends(b[j]))
     moved = torch.diff(ends, prepend=torch.zeros_like(ends[:, :1])) * (p.gather(1, of_x) - q.gather(1, of_y))
     on_x = torch.zeros_like(p).scatter_add(1, i.gather(1, of_x), moved)
     on_y = torch.zeros_like(q).scatter_add(1, j.gather(1, of_y), moved)
     return on_x @ x - on_y @ y
+
+
+def _ends(sorted_shares: Tensor) -> Tensor:
+    """Where the shares of sorted points end: the last at one, or a row of weight zero behind it would get what is left."""
+    ends = sorted_shares.cumsum(dim=1)
+    return ends / ends[:, -1:]
 
 
 def _coupling(ends_x: Tensor, ends_y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,11 +115,12 @@ def exact_coupling(cost: Tensor, source_shares: Tensor, target_shares: Tensor) -
         raise RuntimeError(
             "exact transport cannot run inside torch.func transforms, its solver is outside of torch; use sinkhorn_loss"
         )
-    costs = cost.detach().double().cpu().numpy()
-    costs = costs / (np.abs(costs).max() or 1) * LARGEST_COST
     a, b = (shares.detach().double().cpu().numpy() for shares in (source_shares, target_shares))
-    a, b = a / a.sum(), b / b.sum()
-    plan = _solve(costs, a, b)
+    there = np.ix_(a > 0, b > 0)  # a far row of weight zero must not set the scale of the costs
+    costs = cost.detach().double().cpu().numpy()[there]
+    costs = costs / (np.abs(costs).max() or 1) * LARGEST_COST
+    plan = np.zeros((len(a), len(b)))
+    plan[there] = _solve(costs, a[a > 0] / a.sum(), b[b > 0] / b.sum())
     return torch.from_numpy(plan).to(dtype=cost.dtype, device=cost.device)
 
 

@@ -85,7 +85,12 @@ def _cut(rows: Tensor, row_shares: Tensor, blocks: int, name: str) -> tuple[Tens
     cut = row_shares[: size * blocks].view(blocks, size)
     if _checks.values_are_checked(cut) and bool(((cut > 0).sum(dim=1) < 2).any()):
         raise ValueError(f"{name} must have two positive entries in each block of {size} rows, got a block with fewer")
-    return rows[: size * blocks].view(blocks, size, -1), cut / cut.sum(dim=1, keepdim=True)
+    cut = cut / cut.sum(dim=1, keepdim=True)
+    if _checks.values_are_checked(cut) and not bool((of_two_rows(cut) > 0).all()):
+        raise ValueError(
+            f"{name} must have two entries in each block that {cut.dtype} tells from zero beside their sum"
+        )
+    return rows[: size * blocks].view(blocks, size, -1), cut
 
 
 def _within(gram: Gram, rows: Tensor, row_shares: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def linear_time_mmd_loss(
         target: Features of the target domain, shape ``(m, d)``, ``m >= 2``; ``m`` may differ from ``n``.
         bandwidths: Widths of the Gaussian kernel; the default is that of :func:`~dalib.losses.mmd_loss`.
         kernel: Another kernel in its place.
-        source_weights: One weight a source row, shape ``(n,)``; their scale does not matter.
+        source_weights: One weight a source row, shape ``(n,)``; their scale matters to the default bandwidth alone.
         target_weights: Same for the target rows, shape ``(m,)``.
 
     Returns:

@@ -66,8 +66,8 @@ def local_mmd_loss(
         tensor(1.2642)
 
     Note:
-        The authors sum five kernels, so a factor of 1 there is 5 here, and return zero in place of a NaN: here a class
-        without mass is left out and no NaN arises.
+        The authors sum five kernels, so a factor of 1 there is 5 here, whose squared widths are half of those of the default
+        here, and return zero in place of a NaN: here a class without mass is left out and no NaN arises.
     """
     pooled = pool(source, target, source_weights, target_weights, values=False)
     _check_probs(target_probs, target)

@@ -124,9 +124,10 @@ def _cost(f: Tensor, g: Tensor, cost: Tensor, x: Tensor, y: Tensor, a: Tensor, b
     """
     # Between two far rows of weight zero the kernel would be infinite, and infinity times zero is NaN.
     most = math.log(torch.finfo(cost.dtype).max) - 8
-    kernel = torch.exp(((f[:, None] + g - cost) / epsilon).clamp_max(most)).to(cost.dtype)
+    exponents = ((f[:, None] + g - cost) / epsilon).clamp_max(most)
+    kernel, above_one = torch.exp(exponents).to(cost.dtype), torch.expm1(exponents).to(cost.dtype)
     f, g = f.to(cost.dtype), g.to(cost.dtype)
-    dual = a @ f + b @ g - epsilon * (a @ kernel @ b - a.sum() * b.sum())
+    dual = a @ f + b @ g - epsilon * (a @ above_one @ b)  # a large epsilon would multiply the rounding of a difference
     plan = kernel * (a[:, None] * b).detach()
     moved = plan.sum(dim=1) @ (x * x).sum(dim=1) + plan.sum(dim=0) @ (y * y).sum(dim=1) - 2 * (x * (plan @ y)).sum()
     return dual + (moved - moved.detach())

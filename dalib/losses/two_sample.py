@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_times
+from dalib.losses._pooled import dtype_of_sums
 
 EXACT_BELOW = 2048
 """Fewer rows than this are computed in float64, so that ties between permutations stay ties."""
@@ -66,7 +68,8 @@ def mmd_test(
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype, or ``kernel`` is none.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with two rows; if
-            ``permutations`` is below 1 or a bandwidth is not positive.
+            ``permutations`` is below 1 or a bandwidth is not positive; if the kernel of these rows is not finite (on a CUDA
+            device, where values are not read beforehand, all three are NaN then).
 
     References:
         .. [1] Gretton et al. A Kernel Two-Sample Test. JMLR 13, 2012.
@@ -80,7 +83,7 @@ def mmd_test(
     _checks.two_samples(source, target, min_rows=2)
     _checks.at_least(permutations, 1, "permutations")
     rows = torch.cat([source, target])
-    rows = rows.double() if len(rows) < EXACT_BELOW else rows
+    rows = rows.double() if len(rows) < EXACT_BELOW or dtype_of_sums(kernel) == torch.float64 else rows
     n, m = len(source), len(target)
     # Column 0: all rows. Column 1: the source. The rest: the rows that a random split calls source.
     members = torch.zeros(n + m, permutations + 2, dtype=rows.dtype)
@@ -91,6 +94,9 @@ def mmd_test(
     members = members.to(rows.device)
     diagonal, sums = _sums(kernel, rows, members)
     statistics = _unbiased(diagonal, sums, members, n, m)
+    if not bool(statistics.isfinite().all()):  # of a NaN nothing is reached: it would be the clearest of differences
+        _checks.finite_loss(statistics[0].to(rows.dtype) * math.nan, source, target)
+        return MMDTest(math.nan, math.nan, math.nan)
     tolerance = 1e-12 if rows.dtype == torch.float64 else 1e-6
     scale = (
         sums[:, 0].mean() / (n + m) if isinstance(kernel, Gaussian) else diagonal.mean()

@@ -180,7 +180,8 @@ def can(
         The authors cluster the whole target before each epoch and draw batches with equal numbers of some classes; here a
         bank of recent rows is clustered in every step, and the batches are those of the protocol. They add the discrepancy
         of the probabilities to that of the features, take a bandwidth for each pair of classes, and for some pairs a
-        ``threshold`` of 0.05; here it is that of the features alone, with one bandwidth, and every row counts.
+        ``threshold`` of 0.05; here it is that of the features alone, with one bandwidth, and every row counts. Their
+        squared widths are half of those of the default here.
     """
     contrast = ClusteredContrast(features, classes, bank=bank, threshold=threshold)
     return Objective(classification=source_cross_entropy, contrast=Align(contrast, on=whole, weight=weight))

@@ -84,7 +84,8 @@ def dsan(
         ['classification', 'local_mmd']
 
     Note:
-        The ramp moves with every step, the authors' with every epoch.
+        The ramp moves with every step, the authors' with every epoch; their kernel's squared widths are half of those of the
+        default here.
     """
     weight = sigmoid_ramp(steps, high=2.5) if weight is None else weight
     local = Align(SubdomainTerm(bandwidths=bandwidths), on=whole, weight=weight)

@@ -300,3 +300,20 @@ def test_local_mmd_refuses_what_is_not_finite_also_in_a_row_of_a_class_that_is_l
     source[1, 2] = worth
     with pytest.raises(ValueError, match="source must be finite, got NaN or infinity in 1 entries"):
         local_mmd_loss(source, target, labels, probs)
+
+
+@pytest.mark.parametrize("small", [1e-44, 1e-50, 1e-300])
+def test_a_class_keeps_its_shares_however_little_it_weighs(small):
+    rows, labels = torch.tensor([[0.0], [1.0], [5.0], [7.0]]), torch.tensor([0, 0, 1, 1])
+    weights = torch.tensor([1.0, 1.0, small, 3 * small], dtype=torch.float64)
+    expected = torch.tensor([1.0, 1.0, 1.0, 3.0])
+    probs = torch.nn.functional.one_hot(labels).float()
+    for loss, last in (
+        (class_conditional_mmd_loss, (labels, labels, 2)),
+        (contrastive_domain_loss, (labels, labels, 2)),
+        (local_mmd_loss, (labels, probs)),
+    ):
+        values = [
+            loss(rows, rows + 0.5, *last, source_weights=each, bandwidths=[1.0]).item() for each in (weights, expected)
+        ]
+        assert values[0] == pytest.approx(values[1], rel=1e-5)

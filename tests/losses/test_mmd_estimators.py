@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dalib.kernels import Gaussian, Laplacian, Linear
+from dalib import _checks
+from dalib.kernels import Gaussian, Laplacian, Linear, Polynomial
 from dalib.losses import (
     block_mmd_loss,
     linear_time_mmd_loss,
@@ -316,3 +317,43 @@ def test_autocast_changes_nothing_in_the_test_of_many_rows(kernel):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = found()
     assert value == found()
+
+
+@pytest.mark.parametrize("kernel", [Polynomial(2), Polynomial(3)])
+@pytest.mark.parametrize("rows", [1000, 1100])  # below and above the limit of float64 for Gaussian kernels
+def test_the_test_sees_a_shift_by_a_polynomial_far_from_zero(kernel, rows):
+    source, target = torch.randn(rows, 3) + 1000, torch.randn(rows, 3) + 1000
+    target[:, 0] += 0.5
+    found = mmd_test(source, target, kernel=kernel, permutations=49, generator=torch.Generator().manual_seed(0))
+    assert found.p_value == pytest.approx(0.02)
+    assert found.statistic == pytest.approx(unbiased_mmd_loss(source, target, kernel=kernel).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "scale", "options"),
+    [
+        (1100, 1e19, {"bandwidths": [1.0]}),
+        (20, 1e100, {"kernel": Polynomial(5)}),
+        (1100, 1e100, {"kernel": Polynomial(5)}),
+        (20, 1e200, {"kernel": Linear()}),
+    ],
+)
+def test_a_kernel_that_is_not_finite_is_no_difference(rows, scale, options):
+    source, target = (torch.randn(rows, 2, dtype=torch.float64) * scale for _ in range(2))
+    if scale < 1e20:
+        source, target = source.float(), target.float()
+    with pytest.raises(ValueError, match="source and target must"):
+        mmd_test(source, target, permutations=9, **options)
+
+
+def test_the_test_of_a_nan_that_is_not_looked_for_is_nan(monkeypatch):
+    source, target = torch.randn(6, 2), torch.randn(6, 2)
+    source[0, 0] = math.nan
+    monkeypatch.setattr(_checks, "values_are_checked", lambda x: False)  # as on a CUDA device
+    assert all(map(math.isnan, mmd_test(source, target, permutations=9)))
+
+
+def test_a_block_whose_weights_are_those_of_one_row_is_refused():
+    weights = torch.tensor([1.0, 1e-30, 1.0, 1.0])
+    with pytest.raises(ValueError, match="source_weights must have two entries in each block"):
+        block_mmd_loss(torch.randn(4, 2), torch.randn(4, 2), block_size=2, source_weights=weights, bandwidths=[1.0])

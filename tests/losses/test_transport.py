@@ -559,3 +559,23 @@ def test_exact_transport_says_that_it_cannot_be_transformed():
     rows = torch.randn(3, 2)
     with pytest.raises(RuntimeError, match=r"exact transport cannot run inside torch.func transforms, .*sinkhorn_loss"):
         torch.func.grad(exact_transport_loss)(rows, rows)
+
+
+@pytest.mark.parametrize("loss", [sliced_wasserstein_loss, max_sliced_wasserstein_loss, exact_transport_loss])
+@pytest.mark.parametrize("far", [1e8, -1e8, 1e11])
+def test_a_far_row_of_weight_zero_takes_no_part_in_transport(loss, far):
+    for seed in range(20):
+        torch.manual_seed(seed)
+        source, target = torch.randn(11, 1, dtype=torch.float64), torch.randn(5, 1, dtype=torch.float64)
+        weights = torch.rand(11, dtype=torch.float64) + 0.1
+        weights[0], source[0] = 0, far
+        expected = loss(source[1:], target, source_weights=weights[1:]).item()
+        assert loss(source, target, source_weights=weights).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [1e5, 1e7, 1e9])
+def test_sinkhorn_with_a_large_epsilon_is_the_distance_of_the_means_in_float32(epsilon):
+    source, target = torch.randn(64, 8), torch.randn(64, 8) + 0.2
+    means = (source.mean(dim=0) - target.mean(dim=0)).square().sum()
+    assert sinkhorn_loss(source, target, epsilon=epsilon).item() == pytest.approx(means.item(), rel=1e-3)
+    assert sinkhorn_loss(source, source.flip(0), epsilon=epsilon).item() == pytest.approx(0, abs=1e-4)
