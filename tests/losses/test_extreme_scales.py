@@ -215,8 +215,9 @@ def test_the_smallest_bandwidths_that_are_taken_have_gradients(rows):
     value = losses.mmd_loss(near, near[:3].detach() + 4e-19, bandwidths=[2e-19])
     assert 0 < value.item() < 2
     assert torch.autograd.grad(value, near)[0].isfinite().all()
-    with pytest.raises(ValueError, match="bandwidths must have squares that torch"):
-        losses.mmd_loss(near, near, bandwidths=[1e-19])  # a subnormal square, whose inverse is infinite
+    for width in (1e-19, 1e-25):  # a subnormal square, whose inverse is infinite; and none at all
+        with pytest.raises(ValueError, match="bandwidths must have squares that torch"):
+            losses.mmd_loss(near, near, bandwidths=[width])
 
 
 @pytest.mark.parametrize("rows", [5, 300])

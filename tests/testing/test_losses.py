@@ -304,6 +304,10 @@ def test_a_right_loss_of_any_size_passes(size):
     check_loss(unbiased, on_itself=None, repetition=False, min_rows=2)
 
 
+def test_a_loss_of_zero_keeps_all_but_its_gradient():
+    check_loss(lambda source, target: 0 * losses.mean_loss(source, target), skip=("weights", "gradient"))
+
+
 def without_graph(source, target):
     with torch.no_grad():
         return losses.mmd_loss(source, target)
