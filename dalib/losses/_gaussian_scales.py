@@ -21,6 +21,9 @@ LN_2 = math.log(2)
 _NARROW = 16
 """Up to this many columns rows are narrow."""
 
+_SQUARED_UP_TO = 16
+"""The largest power that squarings make. Each doubles the relative error: up to 1024 gradients were off by 4e-5."""
+
 
 class Centred(NamedTuple):
     """Rows as one matrix, moved so that zero lies among them: distances then lose fewer digits."""
@@ -36,7 +39,7 @@ class Scales(NamedTuple):
     multiples: tuple[float, ...] | None
     """The variances in mean squared distances of the rows, which the engine has at hand; ``None`` if they are given."""
     powers: tuple[int, ...] | None
-    """The ratios of the largest variance to each, ascending, if all are powers of two up to 16: one exponential and a few
+    """The ratios of the largest variance to each, ascending, if all are small powers of two: one exponential and a few
     squarings then make all kernels. Otherwise ``None``."""
 
     def number(self, given: Tensor | None) -> int:
@@ -91,7 +94,7 @@ def scales_of(kernel: Gaussian, parts: Sequence[Tensor], counts: Tensor | None) 
 
 
 def _powers(relative: tuple[float, ...], dtype: torch.dtype) -> tuple[int, ...] | None:
-    """Of relative variances, whose ratios are to have sums in a dtype."""
+    """:func:`doublings`, once the variances are known to be near enough for their ratios to have sums in a dtype."""
     apart, most = max(relative) / min(relative), torch.finfo(dtype).max ** 0.5
     if apart > most:
         raise ValueError(
@@ -102,17 +105,17 @@ def _powers(relative: tuple[float, ...], dtype: torch.dtype) -> tuple[int, ...] 
 
 @functools.lru_cache
 def doublings(variances: tuple[float, ...]) -> tuple[int, ...] | None:
-    """The ratios of the largest variance to each, ascending, if they are different powers of two up to 16; else ``None``.
-
-    Each squaring doubles the relative error of what is squared: after ten of them gradients were off by 4e-5.
+    """The ratios of the largest variance to each, ascending, if they are different small powers of two; else ``None``.
 
     Example:
         >>> doublings((1.0, 4.0, 2.0)), doublings((1.0, 3.0)), doublings((1.0, 1.0)), doublings((1.0, 32.0))
         ((1, 2, 4), None, None, None)
     """
     ratios = sorted(max(variances) / variance for variance in variances)
-    powers = [2 ** round(math.log2(ratio)) if ratio < 24 else 0 for ratio in ratios]
-    exact = all(power and abs(ratio / power - 1) < 1e-14 for ratio, power in zip(ratios, powers, strict=True))
+    if round(ratios[-1]) > _SQUARED_UP_TO:
+        return None
+    powers = [2 ** round(math.log2(ratio)) for ratio in ratios]
+    exact = all(abs(ratio / power - 1) < 1e-14 for ratio, power in zip(ratios, powers, strict=True))
     return tuple(powers) if exact and len(set(powers)) == len(powers) else None
 
 
