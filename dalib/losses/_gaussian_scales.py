@@ -16,7 +16,21 @@ from dalib._bandwidths import refuse_infinite, with_floor
 from dalib.distances import mean_squared_distance
 from dalib.kernels import Gaussian
 
-LN_2 = math.log(2)
+
+def _has_fast_powers_of_e() -> bool:
+    """Whether powers of e are faster than those of two.
+
+    On processors of Intel's they take half the time, since torch leaves them to Intel's library. On those of others, where
+    it does so as well, they take longer.
+    """
+    capabilities = (
+        torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    )  # older versions lack it
+    return str(capabilities.get("cpu_name")).startswith("Intel")
+
+
+_LOGARITHM = 1.0 if _has_fast_powers_of_e() else math.log(2)
+"""The natural logarithm of the base of which kernels are powers."""
 
 _NARROW = 16
 """Up to this many columns rows are narrow."""
@@ -151,6 +165,16 @@ def row_parts(rows: Tensor, counts: Tensor | None) -> Tensor:
     return rows.new_full((len(rows),), 1 / len(rows)) if counts is None else counts / counts.sum()
 
 
+def unit_of_exponents(widest: Tensor) -> Tensor:
+    """What half a squared distance is divided by, and negated, to be the exponent of the widest kernel."""
+    return widest if _LOGARITHM == 1 else widest * _LOGARITHM
+
+
+def _powers_of_base(exponents: Tensor) -> Tensor:
+    """The widest kernel, in the place of its exponents."""
+    return exponents.exp_() if _LOGARITHM == 1 else exponents.exp2_()
+
+
 def sums_of_kernels(
     exponent: Tensor,
     ratios: Sequence[int] | Tensor,
@@ -159,11 +183,10 @@ def sums_of_kernels(
 ) -> tuple[Tensor, Tensor]:
     r"""The sum of the kernels, and the sum of their slopes in units of the widest variance :math:`v`.
 
-    .. math:: \sum_b 2^{r_b E}, \qquad \sum_b r_b 2^{r_b E}, \qquad r_b = v / v_b
+    .. math:: \sum_b a^{r_b E}, \qquad \sum_b r_b a^{r_b E}, \qquad r_b = v / v_b
 
     Args:
-        exponent: Minus the squared distances over twice the widest variance, over :data:`LN_2`: powers of two are
-            faster than those of e. It is used up.
+        exponent: Those of the widest kernel, in :func:`unit_of_exponents`; it is used up.
         ratios: Numbers that are powers of two, ascending from one; or a tensor of any ratios, shape ``(B,)``.
         slope: Whether the second sum is wanted; without it what comes second means nothing.
         buffers: Tensors like ``exponent`` for the two sums and for in between, each made where there is ``None``.
@@ -177,11 +200,11 @@ def sums_of_kernels(
         kernel = torch.zeros_like(exponent) if kernel is None else kernel.zero_()
         steep = torch.zeros_like(exponent) if steep is None else steep.zero_()
         for ratio in ratios.unbind():
-            part = torch.mul(exponent, ratio, out=spare).exp2_()
+            part = _powers_of_base(torch.mul(exponent, ratio, out=spare))
             kernel.add_(part)
             steep.addcmul_(part, ratio)
         return kernel, steep
-    part = slopes = sums = exponent.exp2_()
+    part = slopes = sums = _powers_of_base(exponent)
     for power, wanted in itertools.pairwise(ratios):
         part = _raised(part, power, wanted, spare)
         sums = kernel = torch.add(sums, part, out=kernel)
@@ -205,7 +228,7 @@ def totals_of_kernels(panels: Iterable[tuple[Tensor, Tensor]], powers: Sequence[
     """
     found = []
     for exponent, spare in panels:
-        part = exponent.exp2_()
+        part = _powers_of_base(exponent)
         found.append((1.0, part.sum()))
         for power, wanted in itertools.pairwise(powers):
             part = _raised(part, power, wanted, spare)
@@ -235,7 +258,7 @@ def slopes_of_kernels(panels: Iterable[tuple[Tensor, Tensor]], powers: Sequence[
     last = powers[-1]
     found = []
     for slopes, spare in panels:
-        part = slopes.exp2_()
+        part = _powers_of_base(slopes)
         for power, wanted in itertools.pairwise(powers):
             found.append((1 - power / last, part.sum()))
             if wanted < last:

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from dalib.kernels import gaussian_kernel, squared_distances
-from dalib.losses._gaussian_scales import LN_2, Centred, Scales, centred, dtype_of_pulls, row_parts, sums_of_kernels
+from dalib.losses._gaussian_scales import (
+    Centred,
+    Scales,
+    centred,
+    dtype_of_pulls,
+    row_parts,
+    sums_of_kernels,
+    unit_of_exponents,
+)
 from dalib.losses._piled import piled
 
 
@@ -104,6 +112,6 @@ class _Block:
             return torch.dot(torch.addmv(parts, exponent, parts, beta=0, alpha=-1), parts)
 
         self.widest = scales.widest(given, around, spread, over=0.5)
-        exponent.div_(self.widest * LN_2)
+        exponent.div_(unit_of_exponents(self.widest))
         ratios = scales.ratios(given, self.widest)
         self.kernel, self.steep = sums_of_kernels(exponent, ratios, slope, (None, None, spare))

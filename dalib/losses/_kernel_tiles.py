@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from dalib.losses._gaussian_scales import (
-    LN_2,
     Scales,
     centred,
     dtype_of_pulls,
@@ -17,6 +16,7 @@ from dalib.losses._gaussian_scales import (
     slopes_of_kernels,
     sums_of_kernels,
     totals_of_kernels,
+    unit_of_exponents,
 )
 from dalib.losses._kernel_dense import mix, product
 from dalib.losses._piled import piled
@@ -209,7 +209,7 @@ class _Factor:
         self.widest = scales.widest(given, around, spread, over=0.5)
         self.ratios = scales.ratios(given, self.widest)
         self.powers = scales.powers
-        self.scale = 1 / (self.widest * LN_2)
+        self.scale = 1 / unit_of_exponents(self.widest)
         halves = squares.mul_(self.scale * -0.5)
         # The two more columns take the halves of the squares off within the product: rows of ``left`` times those of
         # ``right`` are the exponents, minus half the squared distances in units of the widest variance.

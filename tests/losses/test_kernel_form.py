@@ -1,12 +1,14 @@
 """The engine of the MMD losses: dense and tiled, value, gradient and second derivative, against plain autograd."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dalib.kernels import Gaussian, gaussian_kernel, squared_distances
-from dalib.losses import _kernel_form, _kernel_tiles
+from dalib.losses import _gaussian_scales, _kernel_form, _kernel_tiles
 from dalib.losses._gaussian_scales import doublings
 from dalib.losses._kernel_form import kernel_form, kernel_times
 from dalib.losses.mmd import mmd_loss
@@ -54,9 +56,14 @@ def path(request, monkeypatch):
     return request.param
 
 
+@pytest.fixture(params=[1.0, math.log(2)], ids=["powers of e", "powers of two"])
+def base(request, monkeypatch):
+    monkeypatch.setattr(_gaussian_scales, "_LOGARITHM", request.param)
+
+
 @pytest.mark.parametrize("kinds", [[k] for k in VARIANCES] + [["one", "others"], ["one", "doublings", "one"]])
 @pytest.mark.parametrize("columns", [1, 3])
-def test_value_and_gradients_are_those_of_plain_autograd(path, kinds, columns):
+def test_value_and_gradients_are_those_of_plain_autograd(path, base, kinds, columns):
     layers, weights, mixing = problem(columns=columns, layers=len(kinds))
     variances = [VARIANCES[kind] for kind in kinds]
     expected = plain(layers, variances, weights, mixing)
@@ -70,7 +77,7 @@ def test_value_and_gradients_are_those_of_plain_autograd(path, kinds, columns):
 @pytest.mark.parametrize("kinds", [[k] for k in VARIANCES] + [["one", "doublings", "others"]])
 @pytest.mark.parametrize("levels", [((0.25,), (-0.1,)), ((0.25, 0.5, 0.0), (-0.1, 0.0, 0.3))])
 @pytest.mark.parametrize("lengths", [(4, 9), (1, 12), (5, 1)])
-def test_equal_weights_of_each_part_may_be_given_as_numbers(path, kinds, levels, lengths):
+def test_equal_weights_of_each_part_may_be_given_as_numbers(path, base, kinds, levels, lengths):
     layers, _, _ = problem(rows=sum(lengths), layers=len(kinds))
     variances = [VARIANCES[kind] for kind in kinds]
     weights = torch.tensor([level for level, n in zip(levels, lengths, strict=True) for _ in range(n)]).double()
@@ -258,6 +265,14 @@ def test_any_set_of_bandwidths_gives_the_mean_of_its_kernels(widths, tile_above,
     torch.testing.assert_close(value, expected)
     if wants_gradient:
         torch.testing.assert_close(torch.autograd.grad(value, source), torch.autograd.grad(expected, source))
+
+
+def test_powers_of_e_are_for_processors_of_intel(monkeypatch):
+    for known, fast in (({"cpu_name": "Intel Xeon"}, True), ({"cpu_name": "AMD Zen 3"}, False), ({}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known, raising=False)
+        assert _gaussian_scales._has_fast_powers_of_e() == fast
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not _gaussian_scales._has_fast_powers_of_e()
 
 
 @pytest.mark.parametrize(
