@@ -77,7 +77,7 @@ def numbers(bandwidths: object) -> tuple[float, ...]:
         (1.0, 2.5)
     """
     try:
-        if isinstance(bandwidths, Sequence) and any(isinstance(width, str) for width in bandwidths):
+        if isinstance(bandwidths, Sequence) and any(isinstance(width, str | bool) for width in bandwidths):
             raise TypeError
         return tuple(float(width) for width in bandwidths)  # type: ignore[attr-defined]
     except (TypeError, ValueError, OverflowError):
@@ -88,16 +88,31 @@ def scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | 
     """Multiples of the scale of a sample; equal rows have none, and get a floor that keeps the kernel at one.
 
     Raises:
-        ValueError: If the scale is beyond the dtype of the rows, where values are checked.
+        TypeError: If the rule does not return a tensor.
+        ValueError: If that is no scalar; where values are checked, if it is negative or NaN or the scale is beyond the dtype
+            of the rows.
 
     Example:
         >>> scaled((0.5, 2.0), mean_squared_distance, torch.tensor([[0.0], [2.0]]), None)
         tensor([1., 4.])
     """
     factors = torch.tensor([float(each) for each in scales], dtype=rows.dtype, device=rows.device)
-    variances = factors * with_floor(rule(rows, weights).detach(), middle(rows, weights).detach())
+    variances = factors * with_floor(_by_rule(rule, rows, weights), middle(rows, weights).detach())
     refuse_infinite(variances.amax(), rows)
     return variances
+
+
+def _by_rule(rule: Rule, rows: Tensor, weights: Tensor | None) -> Tensor:
+    """What a rule, which may be the user's, says of rows, outside the graph."""
+    scale = rule(rows, weights)
+    if not isinstance(scale, Tensor):
+        raise TypeError(f"rule must return a tensor, got {type(scale).__name__}")
+    if scale.ndim != 0:
+        raise ValueError(f"rule must return a scalar tensor, got shape {tuple(scale.shape)}")
+    scale = scale.detach()
+    if _checks.values_are_checked(scale) and not scale >= 0 and bool(rows.isfinite().all()):
+        raise ValueError(f"rule must return a squared distance that is not negative, got {float(scale):g}")
+    return scale
 
 
 def with_floor(scale: Tensor, around: Tensor, *, over: float = 1.0) -> Tensor:

@@ -203,6 +203,12 @@ def not_negative(value: float, name: str) -> None:
         raise ValueError(f"{name} must be finite and not negative, got {value:g}")
 
 
+def generator(value: object) -> None:
+    """Raise unless ``value`` is a generator of random numbers, or ``None``."""
+    if not (value is None or isinstance(value, torch.Generator)):
+        raise TypeError(f"generator must be a torch.Generator, got {type(value).__name__}; seed one with manual_seed")
+
+
 def dropout(value: float) -> None:
     """Raise unless ``value`` is a number in ``[0, 1)``."""
     number(value, "dropout")

@@ -146,6 +146,15 @@ def _origin(rows: Tensor, weights: Tensor | None) -> Tensor | None:
     return None if weights is None else middle(rows, weights)
 
 
+def _written(kernel: Kernel) -> str:
+    """A kernel by its options, without those that a given bandwidth leaves idle; the same text in every process."""
+    options = {field.name: getattr(kernel, field.name) for field in dataclasses.fields(kernel)}  # type: ignore[arg-type]
+    widths = next(iter(options))
+    idle = (widths,) if options[widths] is None else ("rule", "scales")
+    options["rule"] = getattr(kernel.rule, "__name__", type(kernel.rule).__name__)  # type: ignore[attr-defined]
+    return f"{type(kernel).__name__}({', '.join(f'{name}={value}' for name, value in options.items() if name not in idle)})"
+
+
 def _refuse_rule(rule: object) -> None:
     if not callable(rule):
         raise TypeError(
@@ -153,7 +162,7 @@ def _refuse_rule(rule: object) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Gaussian(Kernel):
     r"""Mean of Gaussian kernels, :math:`\frac1B \sum_b \exp(-\|x - y\|^2 / 2\sigma_b^2)`.
 
@@ -178,8 +187,9 @@ class Gaussian(Kernel):
 
     def __post_init__(self) -> None:
         if self.bandwidths is not None:
-            if not isinstance(self.bandwidths, Tensor):
-                object.__setattr__(self, "bandwidths", numbers(self.bandwidths))
+            given = self.bandwidths
+            kept = given.detach().clone() if isinstance(given, Tensor) else numbers(given)
+            object.__setattr__(self, "bandwidths", kept)
             gaussian_variances(torch.empty(0, 1, dtype=torch.float64), self.bandwidths)
         _refuse_rule(self.rule)
         if not isinstance(self.scales, Iterable) or not isinstance(self.scales, Sized):
@@ -189,6 +199,18 @@ class Gaussian(Kernel):
         for scale in self.scales:
             _checks.positive(scale, "scales")
         object.__setattr__(self, "scales", tuple(self.scales))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Gaussian) and self._options() == other._options()
+
+    def __hash__(self) -> int:
+        return hash(self._options())
+
+    def __repr__(self) -> str:
+        return _written(self)
+
+    def _options(self) -> tuple[object, ...]:
+        return None if self.bandwidths is None else tuple(map(float, self.bandwidths)), self.rule, self.scales
 
     def variances(self, rows: Tensor, weights: Tensor | None = None) -> Tensor:
         """The squared bandwidths for these rows, shape ``(B,)``, outside the graph."""
@@ -206,7 +228,7 @@ _DEFAULT = Gaussian()
 """The kernel of the losses that are given none: made once, for its checks are not free beside a small batch."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _OneBandwidth(Kernel):
     bandwidth: float | None = None
     rule: Rule = mean_squared_distance
@@ -215,6 +237,9 @@ class _OneBandwidth(Kernel):
         if self.bandwidth is not None:
             _checks.positive(self.bandwidth, "bandwidth")
         _refuse_rule(self.rule)
+
+    def __repr__(self) -> str:
+        return _written(self)
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel with the bandwidth of these rows."""
@@ -233,7 +258,7 @@ class _OneBandwidth(Kernel):
         raise TypeError(f"{type(self).__name__} must define _of, got a kernel without it")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Laplacian(_OneBandwidth):
     r"""The kernel :math:`\exp(-\|x - y\| / \sigma)` with the Euclidean norm; its gradient at equal rows is taken as zero.
 
@@ -262,7 +287,7 @@ class Laplacian(_OneBandwidth):
         return torch.exp(roots(distances) / -variance.sqrt())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RationalQuadratic(_OneBandwidth):
     r"""The kernel :math:`(1 + \|x - y\|^2 / 2\alpha\sigma^2)^{-\alpha}`: a scale mixture of Gaussians.
 

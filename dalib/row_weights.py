@@ -42,6 +42,7 @@ def relative(weights: Tensor, dtype: torch.dtype) -> Tensor:
         >>> relative(torch.tensor([3e38, 1.5e38]), torch.float16)
         tensor([1.0000, 0.5000], dtype=torch.float16)
     """
+    weights = weights.to(torch.promote_types(weights.dtype, dtype))
     return (weights / weights.detach().amax()).to(dtype)
 
 

@@ -1,3 +1,4 @@
+import copy
 import math
 import pickle
 
@@ -168,3 +169,53 @@ def test_no_gradient_flows_through_a_rule(name, kernel):
 
 def test_a_kernel_of_listed_scales_can_be_a_key():
     assert {Gaussian(scales=[1.0, 2.0]): 1}[Gaussian(scales=(1.0, 2.0))] == 1
+
+
+def test_a_kernel_is_written_and_compared_by_its_options():
+    assert repr(Gaussian([1, 2])) == "Gaussian(bandwidths=(1.0, 2.0))"
+    assert repr(Gaussian(scales=[1])) == "Gaussian(rule=mean_squared_distance, scales=(1,))"
+    assert repr(Laplacian(rule=median_squared_distance)) == "Laplacian(rule=median_squared_distance)"
+    assert repr(RationalQuadratic(2.0, alpha=0.5)) == "RationalQuadratic(bandwidth=2.0, alpha=0.5)"
+    assert repr(losses.MMDLoss()) == f"MMDLoss(kernel={Gaussian()})"
+    of_tensor = Gaussian(torch.tensor([1.0, 2.0]))
+    assert of_tensor == Gaussian([1.0, 2.0])
+    assert hash(of_tensor) == hash(Gaussian([1.0, 2.0]))
+    assert of_tensor != Gaussian([1.0])
+    assert Gaussian() != Gaussian(rule=median_squared_distance)
+    assert Gaussian() != Laplacian()
+
+
+def test_a_kernel_keeps_the_bandwidths_it_was_given():
+    given = torch.tensor([1.0, 2.0], requires_grad=True)
+    loss = losses.MMDLoss(bandwidths=2 * given)
+    rows = torch.randn(4, 2), torch.randn(3, 2)
+    expected = loss(*rows).item()
+    with torch.no_grad():
+        given.fill_(100)
+    assert loss(*rows).item() == copy.deepcopy(loss)(*rows).item() == expected
+    widths = torch.tensor([1.0])
+    kernel = Gaussian(widths)
+    widths[0] = -1
+    assert kernel == Gaussian([1.0])
+
+
+@pytest.mark.parametrize("kernel", [Gaussian, Laplacian])
+@pytest.mark.parametrize(
+    ("made", "error", "message"),
+    [
+        (2.0, TypeError, "rule must return a tensor, got float"),
+        (torch.ones(2), ValueError, r"rule must return a scalar tensor, got shape \(2,\)"),
+        (torch.tensor(-1.0), ValueError, "rule must return a squared distance that is not negative, got -1"),
+        (torch.tensor(math.nan), ValueError, "rule must return a squared distance that is not negative, got nan"),
+    ],
+)
+def test_what_a_rule_returns_is_checked(kernel, made, error, message):
+    with pytest.raises(error, match=message):
+        losses.mmd_loss(torch.randn(4, 2), torch.randn(3, 2), kernel=kernel(rule=lambda rows, weights: made))
+    with pytest.raises(ValueError, match="source must be finite"):
+        losses.mmd_loss(torch.full((4, 2), math.nan), torch.randn(3, 2), kernel=kernel())
+
+
+def test_truth_is_no_bandwidth():
+    with pytest.raises(TypeError, match="bandwidths must be a sequence of numbers"):
+        Gaussian([True])

@@ -9,6 +9,7 @@ import json
 import math
 import pickle
 import random
+import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,7 +114,8 @@ class _Description:
     def _object(self, value: Any) -> dict[str, Any]:
         if isinstance(value, torch.nn.Module):
             beside = self.of(module_attributes(value))
-            state = {"repr": repr(value), "state": self.of(dict(value.state_dict()))}
+            text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # addresses are others in each process
+            state = {"repr": text, "state": self.of(dict(value.state_dict()))}
             return {**state, "attributes": beside} if beside else state
         if dataclasses.is_dataclass(value):
             return {entry.name: self.of(getattr(value, entry.name)) for entry in dataclasses.fields(value)}

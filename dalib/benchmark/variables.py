@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from dalib.kernels import Kernel
+
 _LIBRARY = Path(__file__).resolve().parents[1]
 _INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 _PACKAGES = {"site-packages", "dist-packages"}
@@ -177,7 +179,9 @@ def _slots(base: type) -> tuple[str, ...]:
 
 
 def module_attributes(module: torch.nn.Module) -> dict[str, dict[str, Any]]:
-    """What the parts of a module hold beside parameters, buffers and parts: all of the user's, plain values of others.
+    """What the parts of a module hold beside parameters, buffers and parts.
+
+    That is all of it for the user's modules; for others plain values, and for dalib's the kernels among them.
 
     Example:
         >>> module_attributes(torch.nn.Sequential(torch.nn.Dropout(0.5)))
@@ -186,8 +190,16 @@ def module_attributes(module: torch.nn.Module) -> dict[str, dict[str, Any]]:
     found = {}
     for name, part in module.named_modules():
         held = {entry: value for entry, value in vars(part).items() if entry not in _MACHINERY}
-        found[name] = held if is_own(type(part)) else plain(held)
+        found[name] = held if is_own(type(part)) else plain(held) | _kernels(held)
     return {name: held for name, held in found.items() if held}
+
+
+def _kernels(held: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that are kernels, or sequences of them: they may hold functions of the user's."""
+    found = {name: value if isinstance(value, list | tuple) else [value] for name, value in held.items()}
+    return {
+        name: list(values) for name, values in found.items() if values and all(isinstance(x, Kernel) for x in values)
+    }
 
 
 def plain(held: Mapping[str, Any]) -> dict[str, Any]:

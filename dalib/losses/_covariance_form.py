@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from dalib.losses._piled import piled
+from dalib.losses._raised_to_zero import raised_to_zero
 
 
 def covariance_form(
@@ -43,7 +44,7 @@ def covariance_form(
     """
     inputs = (source, target, source_weights, target_weights)
     if torch.compiler.is_compiling():
-        return _value(*inputs).clamp_min(0)
+        return raised_to_zero(_value(*inputs))
     value: Tensor = _CovarianceForm.apply(*inputs, even)[0]  # type: ignore[no-untyped-call]
     return value
 

@@ -24,6 +24,7 @@ from dalib.kernels import Gaussian
 from dalib.losses._gaussian_scales import scales_of
 from dalib.losses._kernel_dense import dense, value_of
 from dalib.losses._kernel_tiles import tiled
+from dalib.losses._raised_to_zero import raised_to_zero
 
 Part = TypeVar("Part")
 
@@ -72,7 +73,7 @@ def kernel_form(
         rows = [torch.cat(list(parts)) for parts in layers]
         variances = [kernel.variances(each, counts) for kernel, each in zip(kernels, rows, strict=True)]
         form = value_of(rows, variances, weights, mixing)
-        return form.clamp_min(0) if mixing is None else form
+        return raised_to_zero(form) if mixing is None else form
     return _by_hand(layers, kernels, weights, mixing, levels, counts)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dalib import _checks
 from dalib._precision import float32_island
 from dalib.losses._moments import centred as centred_rows
+from dalib.losses._raised_to_zero import raised_to_zero
 from dalib.row_weights import shares
 
 
@@ -77,6 +78,7 @@ def homm_loss(
     """
     _checks.two_samples(source, target)
     _checks.at_least(order, 1, "order")
+    _checks.generator(generator)
     given = source.dtype
     if samples is None:  # moments of features far from zero are nearly equal numbers
         source, target = source.double(), target.double()
@@ -93,7 +95,7 @@ def homm_loss(
     else:
         value = (signs @ (rows @ rows.mT / source.shape[1]) ** order @ signs).to(given)
     _checks.finite_loss(value, source, target)
-    return value.clamp_min(0)  # below zero only by rounding
+    return raised_to_zero(value)
 
 
 class HoMMLoss(nn.Module):
@@ -120,6 +122,7 @@ class HoMMLoss(nn.Module):
     ) -> None:
         super().__init__()
         _checks.at_least(order, 1, "order")
+        _checks.generator(generator)
         if samples is not None:
             _checks.at_least(samples, 1, "samples")
         self.order = order

@@ -31,9 +31,10 @@ def max_sliced_wasserstein_loss(
     .. math:: \max_{\|\theta\| = 1} W_2^2(\theta \cdot s, \theta \cdot t)
 
     The search tries the line through both means and random lines, and takes from the best eight of them ``iterations``
-    steps :math:`\theta \leftarrow \nabla_\theta W_2^2`, normalised; the best line on the way is kept. Its value is a lower
-    bound of the maximum. The gradient is that of the distance on this line, which is held fixed; at a maximum it is the
-    exact one, while second derivatives are not: they miss how the line turns.
+    steps towards :math:`\nabla_\theta W_2^2`, normalised: first all the way, half as far after a step that would make the
+    distance smaller, which is not taken. Its value is a lower bound of the maximum, which samples of many features and no
+    common shift need more ``iterations`` to come near to. The gradient is that of the distance on this line, which is held
+    fixed; at a maximum it is the exact one, while second derivatives are not: they miss how the line turns.
 
     Args:
         source: Features of the source domain, shape ``(n, d)``.
@@ -64,6 +65,7 @@ def max_sliced_wasserstein_loss(
     _checks.two_samples(source, target)
     _checks.at_least(projections, 1, "projections")
     _checks.at_least(iterations, 0, "iterations")
+    _checks.generator(generator)
     a, b = shares(source, source_weights, "source_weights"), shares(target, target_weights, "target_weights")
     about = (a @ source).detach()
     x, y = source - about, target - about
@@ -80,21 +82,25 @@ def _worst(
 ) -> Tensor:
     """The best line of the search."""
     # Drawn in float32, so that one seed gives the same lines in every dtype.
-    lines = torch.randn(projections, x.shape[1], generator=generator, device=x.device).to(x.dtype)
-    lines = torch.cat([(a @ x - b @ y)[None], lines])
-    lines = lines / lines.norm(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
-    worths = squared_wasserstein_on_lines(lines @ x.mT, lines @ y.mT, a, b)
-    best, chosen = worths.topk(min(STARTS, len(lines)))
-    kept = lines = lines[chosen]
+    drawn = torch.randn(projections, x.shape[1], generator=generator, device=x.device, dtype=torch.float32)
+    lines = _normalised(torch.cat([(a @ x - b @ y)[None], drawn.to(x.dtype)]))
+    worths, chosen = squared_wasserstein_on_lines(lines @ x.mT, lines @ y.mT, a, b).topk(min(STARTS, len(lines)))
+    lines = lines[chosen]
+    step = torch.ones_like(worths)
     for _ in range(iterations):
-        gradients = slopes_on_lines(x, y, a, b, lines)
-        lengths = gradients.norm(dim=1, keepdim=True)
-        lines = torch.where(lengths > 0, gradients / lengths.clamp_min(torch.finfo(x.dtype).tiny), lines)
-        worths = squared_wasserstein_on_lines(lines @ x.mT, lines @ y.mT, a, b)
-        kept = torch.where((worths > best)[:, None], lines, kept)
-        best = torch.maximum(worths, best)
-    worst: Tensor = kept.index_select(0, best.argmax()[None])[0]  # torch.func.vmap cannot index by it
+        uphill = _normalised(slopes_on_lines(x, y, a, b, lines))
+        tried = _normalised(torch.lerp(lines, uphill, step[:, None]))
+        found = squared_wasserstein_on_lines(tried @ x.mT, tried @ y.mT, a, b)
+        better = found > worths
+        lines, worths = torch.where(better[:, None], tried, lines), torch.where(better, found, worths)
+        step = torch.where(better, (1.5 * step).clamp_max(1), 0.5 * step)
+    worst: Tensor = lines.index_select(0, worths.argmax()[None])[0]  # torch.func.vmap cannot index by it
     return worst
+
+
+def _normalised(lines: Tensor) -> Tensor:
+    lengths: Tensor = lines.norm(dim=1, keepdim=True)
+    return lines / lengths.clamp_min(torch.finfo(lines.dtype).tiny)
 
 
 class MaxSlicedWassersteinLoss(nn.Module):
@@ -117,6 +123,7 @@ class MaxSlicedWassersteinLoss(nn.Module):
         super().__init__()
         _checks.at_least(projections, 1, "projections")
         _checks.at_least(iterations, 0, "iterations")
+        _checks.generator(generator)
         self.projections = projections
         self.iterations = iterations
         self.generator = generator

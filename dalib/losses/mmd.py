@@ -11,6 +11,7 @@ from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_form
 from dalib.losses._pooled import dtype_of_sums, pool
+from dalib.losses._raised_to_zero import raised_to_zero
 
 
 @float32_island
@@ -77,7 +78,7 @@ def mmd_loss(
     rows = pooled.rows
     value = (pooled.signs @ about_the_mean(kernel, rows, pooled.weights)(rows) @ pooled.signs).to(source.dtype)
     _checks.finite_loss(value, source, target)
-    return value.clamp_min(0)  # below zero only by rounding
+    return raised_to_zero(value)
 
 
 class MMDLoss(nn.Module):

@@ -47,9 +47,11 @@ def sliced_discrepancy_loss(
             f"first_logits and second_logits must be of the same rows, got {len(first_logits)} and {len(second_logits)}"
         )
     _checks.at_least(directions, 1, "directions")
+    _checks.generator(generator)
     # Drawn in float32, so that one seed gives the same directions in every dtype.
-    slices = torch.randn(first_logits.shape[1], directions, generator=generator, device=first_logits.device)
-    slices = slices.to(first_logits.dtype)
+    shape = first_logits.shape[1], directions
+    drawn = torch.randn(shape, generator=generator, device=first_logits.device, dtype=torch.float32)
+    slices = drawn.to(first_logits.dtype)
     slices = slices / torch.linalg.vector_norm(slices, dim=0)
     difference = _along(first_logits, slices) - _along(second_logits, slices)
     return difference.square().mean()
@@ -65,6 +67,7 @@ class SlicedDiscrepancyLoss(nn.Module):
 
     Args:
         directions: As in :func:`sliced_discrepancy_loss`.
+        generator: As in :func:`sliced_discrepancy_loss`.
 
     Example:
         >>> certain = 100 * torch.eye(2)
@@ -72,14 +75,18 @@ class SlicedDiscrepancyLoss(nn.Module):
         True
     """
 
-    def __init__(self, *, directions: int = 128) -> None:
+    def __init__(self, *, directions: int = 128, generator: torch.Generator | None = None) -> None:
         super().__init__()
         _checks.at_least(directions, 1, "directions")
+        _checks.generator(generator)
         self.directions = directions
+        self.generator = generator
 
     def forward(self, first_logits: Tensor, second_logits: Tensor) -> Tensor:
         """The loss of two heads' logits, shape ``(n, classes)`` each."""
-        return sliced_discrepancy_loss(first_logits, second_logits, directions=self.directions)
+        return sliced_discrepancy_loss(
+            first_logits, second_logits, directions=self.directions, generator=self.generator
+        )
 
     def extra_repr(self) -> str:
         """The options."""

@@ -60,9 +60,11 @@ def sliced_wasserstein_loss(
     """
     _checks.two_samples(source, target)
     _checks.at_least(projections, 1, "projections")
+    _checks.generator(generator)
     a, b = shares(source, source_weights, "source_weights"), shares(target, target_weights, "target_weights")
     # Drawn in float32, so that one seed gives the same lines in every dtype.
-    directions = torch.randn(projections, source.shape[1], generator=generator, device=source.device).to(source.dtype)
+    drawn = torch.randn(projections, source.shape[1], generator=generator, device=source.device, dtype=torch.float32)
+    directions = drawn.to(source.dtype)
     directions = directions / directions.norm(dim=1, keepdim=True)
     about = (a @ source).detach()  # the same for both, so that rows far from zero keep their digits
     x, y = directions @ (source - about).mT, directions @ (target - about).mT
@@ -87,6 +89,7 @@ class SlicedWassersteinLoss(nn.Module):
     def __init__(self, *, projections: int = 128, generator: torch.Generator | None = None) -> None:
         super().__init__()
         _checks.at_least(projections, 1, "projections")
+        _checks.generator(generator)
         self.projections = projections
         self.generator = generator
 

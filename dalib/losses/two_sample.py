@@ -82,6 +82,7 @@ def mmd_test(
     kernel = chosen(kernel, bandwidths)
     _checks.two_samples(source, target, min_rows=2)
     _checks.at_least(permutations, 1, "permutations")
+    _checks.generator(generator)
     rows = torch.cat([source, target])
     rows = rows.double() if len(rows) < EXACT_BELOW or dtype_of_sums(kernel) == torch.float64 else rows
     n, m = len(source), len(target)

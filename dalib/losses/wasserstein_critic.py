@@ -61,6 +61,7 @@ class WassersteinCriticLoss(nn.Module):
         if not isinstance(critic, nn.Module):
             raise TypeError(f"critic must be a torch.nn.Module, got {type(critic).__name__}")
         _checks.not_negative(penalty, "penalty")
+        _checks.generator(generator)
         self.critic = critic
         self.penalty = penalty
         self.reversal = GradientReversal(strength)

@@ -12,6 +12,7 @@ from dalib.conditioning import whole
 from dalib.losses import ContrastiveDomainLoss
 from dalib.objective import Align, Objective, source_cross_entropy
 from dalib.outputs import Outputs
+from dalib.row_weights import relative
 from dalib.schedules import Schedule
 
 
@@ -20,7 +21,9 @@ class ClusteredContrast(nn.Module):
 
     A bank holds the last ``bank`` target features. Spherical k-means, started at running means of the source classes,
     clusters it in every step; a target row has the label of its cluster. Rows whose cosine dissimilarity
-    ``(1 - cos) / 2`` to its centre exceeds ``threshold`` do not count. Centres and bank are in ``state_dict``.
+    ``(1 - cos) / 2`` to its centre exceeds ``threshold`` do not count. Source rows count in the class means by their weights;
+    target rows of weight zero take a place in the bank and have no say in the clusters. Centres and bank are in
+    ``state_dict``.
 
     Args:
         width: Width of the features.
@@ -88,12 +91,20 @@ class ClusteredContrast(nn.Module):
             raise ValueError(f"target must have {self.kept.shape[1]} features, got {target.features.shape[1]}")
         _checks.two_samples(source.features, target.features)  # before the bank keeps them
         _checks.labels(source.labels, len(self.centres), source.features, "source.labels")
+        for sample, weights, name in ((source, source_weights, "source"), (target, target_weights, "target")):
+            if weights is not None:
+                _checks.row_weights(weights, sample.features, f"{name}_weights")
+        of_source, of_target = (
+            sample.features.new_ones(len(sample.features)) if weights is None else relative(weights, weights.dtype)
+            for sample, weights in ((source, source_weights), (target, target_weights))
+        )
         with torch.no_grad():
-            likeness, labels = self._likenesses(source.features, source.labels, target.features).max(dim=1)
-            all_rows = torch.ones_like(likeness) if target_weights is None else target_weights
-            counts = ((1 - likeness) / 2 <= self.threshold) * all_rows
+            likeness, labels = self._likenesses(
+                source.features, source.labels, target.features, of_source, of_target
+            ).max(dim=1)
+            counts = ((1 - likeness) / 2 <= self.threshold) * of_target
             some = counts.sum() > 0
-            counts = torch.where(some, counts, all_rows)  # where no row is left all stand in for a loss that is zero
+            counts = torch.where(some, counts, of_target)  # where no row is left all stand in for a loss that is zero
         value: Tensor = self.loss(
             source.features,
             target.features,
@@ -105,27 +116,29 @@ class ClusteredContrast(nn.Module):
         return some * value
 
     @float32_island
-    def _likenesses(self, source: Tensor, labels: Tensor, target: Tensor) -> Tensor:
+    def _likenesses(
+        self, source: Tensor, labels: Tensor, target: Tensor, of_source: Tensor, of_target: Tensor
+    ) -> Tensor:
         """How like each target row is to the centre of each class, shape ``(m, classes)``."""
         dtype = torch.promote_types(self.kept.dtype, torch.float32)
         rows = F.normalize(target.to(dtype), dim=1)
         if self.training:
-            self._remember(F.normalize(source.to(dtype), dim=1), labels, rows)
+            self._remember(F.normalize(source.to(dtype), dim=1), labels, rows, of_source.to(dtype), of_target > 0)
         return _likeness(rows, self._clusters())
 
-    def _remember(self, source: Tensor, labels: Tensor, target: Tensor) -> None:
+    def _remember(self, source: Tensor, labels: Tensor, target: Tensor, counts: Tensor, there: Tensor) -> None:
         centres = self.centres.to(source.dtype)
-        members = F.one_hot(labels.long(), len(self.centres)).to(source.dtype)
+        members = F.one_hot(labels.long(), len(self.centres)) * counts[:, None]
         seen = members.sum(dim=0)[:, None] > 0
         means = F.normalize(members.mT @ source, dim=1)
         known = centres.abs().sum(dim=1, keepdim=True) > 0
         moved = torch.where(known, torch.lerp(means, centres, self.momentum), means)
         self.centres.copy_(torch.where(seen, F.normalize(moved, dim=1), centres))
         size = len(self.kept)
-        target = target[-size:]
+        target, there = target[-size:], there[-size:]
         places = (self.place + torch.arange(len(target), device=target.device)) % size
         self.kept[places] = target.to(self.kept.dtype)
-        self.filled[places] = True
+        self.filled[places] = there
         self.place.add_(len(target)).remainder_(size)
 
     def _clusters(self) -> Tensor:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
-from dalib.testing._loss_case import Case, each, expect, largest, leaf, parts, refused
+from dalib.testing._loss_case import Case, close, each, expect, largest, leaf, parts, refused
 
 
 def rows(case: Case) -> None:
@@ -34,18 +34,48 @@ def itself(case: Case) -> None:
 
 def symmetry(case: Case) -> None:
     if case.symmetric:
-        source, target = case.batches()
-        case.close(case(target, source), case(source, target), "the domains must be interchangeable")
+        samples = case.batches()
+        value, gradients = _by_side(case, *samples)
+        exchanged, found = _by_side(case, *reversed(samples))
+        case.close(exchanged, value, "the domains must be interchangeable")
+        _same_gradients(found, gradients[::-1], "the gradients must be interchangeable like the domains")
 
 
 def permutation(case: Case) -> None:
-    source, target = case.batches()
-    order = torch.randperm(6, generator=torch.Generator().manual_seed(case.seed))
-    case.close(
-        case(each(source, lambda x: x[order]), target), case(source, target), "the order of rows must not matter"
-    )
-    turned = case(source, each(target, lambda x: x.flip(0)))
-    case.close(turned, case(source, target), "the order of rows must not matter")
+    samples = case.batches()
+    value, gradients = _by_side(case, *samples)
+    generator = torch.Generator().manual_seed(case.seed)
+    for side, sample in enumerate(samples):
+        order = torch.randperm(len(parts(sample)[0]), generator=generator)
+        moved, expected = list(samples), list(gradients)
+        moved[side] = each(sample, lambda x, order=order: x[order])  # type: ignore[misc]
+        expected[side] = [gradient[order] for gradient in gradients[side]]
+        turned, found = _by_side(case, *moved)
+        case.close(turned, value, "the order of rows must not matter")
+        _same_gradients(found, expected, "a row must have its gradient at any place")
+
+
+def unchanged(case: Case) -> None:
+    samples = case.batches()
+    copies = [each(sample, Tensor.clone) for sample in samples]
+    case(*samples)
+    for sample, copy, name in zip(samples, copies, (case.sample_name, "target"), strict=True):
+        same = all(torch.equal(x, y) for x, y in zip(parts(sample), parts(copy), strict=True))
+        expect(same, f"the loss must leave its {name} as it is")
+
+
+def _by_side(case: Case, source: Any, target: Any) -> tuple[Tensor, list[list[Tensor]]]:
+    """The value, and the gradients by the parts of the source and by those of the target."""
+    value, gradients = case.value_and_gradients(source, target)
+    of_source = sum(x.is_floating_point() for x in parts(source))
+    return value, [gradients[:of_source], gradients[of_source:]]
+
+
+def _same_gradients(got: Sequence[list[Tensor]], expected: Sequence[list[Tensor]], promise: str) -> None:
+    scale = max(map(largest, expected))
+    for found, gradients in zip(got, expected, strict=True):
+        for one, other in zip(found, gradients, strict=True):
+            close(one, other, promise, 1e-6, scale)
 
 
 def equal_rows(case: Case) -> None:
@@ -66,12 +96,14 @@ def equal_rows(case: Case) -> None:
 
 
 def gradient(case: Case) -> None:
-    source, target = (each(sample, leaf) for sample in case.batches())
-    value = case(source, target)
+    source, target = case.batches()
+    value = case(each(source, leaf), each(target, leaf))
     expect(value.requires_grad, "the value must be part of the graph of the rows, got one without a gradient")
-    leaves = [x for x in (*parts(source), *parts(target)) if x.requires_grad]
-    found = [g for g in torch.autograd.grad(value, leaves, allow_unused=True) if g is not None]
-    expect(largest(found) > 0, "some row of two different samples must have a gradient that is not zero, got none")
+    _, gradients = _by_side(case, source, target)
+    for side, found in zip(("source", "target"), gradients, strict=True):
+        taught = side not in case.weighted_sides or largest(found) > 0
+        name = case.sample_name if side == "source" else side
+        expect(taught, f"some row of the {name} must have a gradient that is not zero, got none")
 
 
 def weights(case: Case) -> None:
@@ -96,8 +128,13 @@ def weights(case: Case) -> None:
 
 
 def _weighted(case: Case, samples: dict[str, Any], weights: dict[str, Tensor]) -> Tensor:
-    named = {f"{side}_weights": of_side for side, of_side in weights.items()}
-    return case(samples["source"], samples["target"], None, **named)
+    named = {f"{side}_weights": of_side.clone() for side, of_side in weights.items()}
+    value = case(samples["source"], samples["target"], None, **named)
+    for side, of_side in weights.items():
+        expect(
+            torch.equal(named[f"{side}_weights"], of_side), f"the loss must leave the weights of the {side} as they are"
+        )
+    return value
 
 
 def _counts(case: Case, rows: int) -> Tensor:

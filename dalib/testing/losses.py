@@ -34,10 +34,12 @@ def check_loss(
 
     - ``rows``: a finite scalar for ``n != m``; for fewer rows than ``min_rows`` a ``ValueError`` that names the sample.
     - ``itself``: ``on_itself`` for equal samples (``None``: nothing is promised).
-    - ``symmetry``: the same with the domains exchanged, if ``symmetric``.
-    - ``permutation``: the same for rows in another order.
+    - ``symmetry``: the same value and gradients with the domains exchanged, if ``symmetric``.
+    - ``permutation``: the same for rows in another order, whose gradients move with them.
+    - ``unchanged``: the rows are what they were, and so are (by ``weights``) the weights.
     - ``equal rows``: a finite value and gradient where all rows are equal, and where all are zero.
-    - ``gradient``: some gradient reaches the rows of two different samples.
+    - ``gradient``: some gradient reaches each of two different samples (that alone whose weights the loss takes, if it
+      takes no others).
     - ``weights``: for the weights of each domain (of one alone, if only its weights are among the loss's arguments): equal
       weights change nothing, nor does a common factor; integer weights equal repeated rows if ``repetition``, zero among
       them; else a row of weight zero equals no row; negative, all-zero and too few weights are refused by name.
@@ -102,6 +104,7 @@ _CHECKS: dict[str, Callable[[Case], None]] = {
     "itself": _loss_values.itself,
     "symmetry": _loss_values.symmetry,
     "permutation": _loss_values.permutation,
+    "unchanged": _loss_values.unchanged,
     "equal rows": _loss_values.equal_rows,
     "gradient": _loss_values.gradient,
     "weights": _loss_values.weights,

@@ -15,8 +15,10 @@ import pytest
 import torch
 from sklearn.tree import DecisionTreeClassifier
 
+from dalib import losses
 from dalib.benchmark import Backbone, Protocol, code, identity, run, trained
 from dalib.benchmark.run import run_key
+from dalib.kernels import Gaussian, Laplacian
 from dalib.methods import dan
 
 WEIGHT = 1.0
@@ -309,3 +311,53 @@ def test_descriptions_hold_no_addresses(scenario):
     ]
     assert "0x" not in json.dumps(identity.describe(values))
     assert run_key(reading, "reading", scenario, 0) == run_key(reading, "reading", scenario, 0)
+
+
+def fixed_rule(rows, weights):
+    return rows.new_tensor(2.0)
+
+
+def other_rule(rows, weights):
+    return rows.new_tensor(3.0)
+
+
+def test_a_loss_that_a_method_holds_is_known_by_its_options_and_in_every_process():
+    kernels = [
+        Gaussian(),
+        Gaussian([1.0]),
+        Gaussian(torch.tensor([2.0])),
+        Gaussian(rule=fixed_rule),
+        Gaussian(rule=functools.partial(fixed_rule)),
+        Gaussian(rule=functools.partial(other_rule)),
+        Laplacian(),
+    ]
+    for make in (
+        lambda kernel: losses.MMDLoss(kernel=kernel),
+        lambda kernel: losses.UnbiasedMMDLoss(kernel=kernel),
+        lambda kernel: losses.BlockMMDLoss(kernel=kernel),
+        lambda kernel: losses.LinearTimeMMDLoss(kernel=kernel),
+        lambda kernel: torch.nn.ModuleList([losses.MMDLoss(kernel=kernel)]),
+    ):
+        found = {json.dumps(identity.describe(make(kernel)), sort_keys=True) for kernel in kernels}
+        assert len(found) == len(kernels)
+        assert not any("0x" in text for text in found)
+    joint = [losses.JointMMDLoss(kernels=[kernel, Gaussian()]) for kernel in kernels if isinstance(kernel, Gaussian)]
+    found = {json.dumps(identity.describe(loss), sort_keys=True) for loss in joint}
+    assert len(found) == len(joint)
+    assert not any("0x" in text for text in found)
+
+
+class Written(torch.nn.Module):
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+    def extra_repr(self):
+        return f"{self.name}, {object()}"
+
+
+def test_an_address_in_what_a_module_writes_of_itself_is_left_out():
+    kept = Written("a"), Written("a"), Written("b")  # all at once: each object has its own address
+    found = [json.dumps(identity.describe(each)) for each in kept]
+    assert "0x" not in found[0]
+    assert found[0] == found[1] != found[2]

@@ -97,3 +97,11 @@ def test_sliced_gradcheck_and_fresh_directions():
 def test_errors_name_the_argument(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_sliced_module_passes_its_generator_on():
+    first, second = torch.randn(5, 3), torch.randn(5, 3)
+    module = SlicedDiscrepancyLoss(directions=7, generator=torch.Generator().manual_seed(3))
+    assert module(first, second) == sliced(first, second, directions=7)
+    with pytest.raises(TypeError, match="generator must be"):
+        SlicedDiscrepancyLoss(generator=3)

@@ -120,3 +120,32 @@ def test_moments_that_nearly_cancel_keep_six_digits():
 def test_blocks_of_the_parts_take_turns():
     blocks = [block for block, _, _ in _Grid([1024, 2048], "cpu").runs]
     assert blocks == [2, 0, 3, 4, 1, 5]  # two of these six are of the first part
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [losses.mmd_loss, losses.coral_loss, lambda x, y: losses.mmd_loss(x, y, kernel=Polynomial(2)), losses.homm_loss],
+)
+def test_a_compiled_loss_has_a_gradient_also_where_rounding_makes_it_negative(loss):
+    compiled = torch.compile(loss, backend="aot_eager", dynamic=False)
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        source = torch.randn(8, 40, generator=generator, dtype=torch.float64)  # CORAL: by inner products
+        target = source + 1e-8 * torch.randn(8, 40, generator=generator, dtype=torch.float64)
+        gradients = []
+        for each in (compiled, loss):
+            rows = source.clone().requires_grad_()
+            value = each(rows, target)
+            assert value >= 0
+            gradients.append(torch.autograd.grad(value, rows)[0])
+        assert gradients[0].norm() > 0
+        torch.testing.assert_close(*gradients, rtol=0, atol=0.2 * gradients[1].norm().item())
+
+
+@pytest.mark.parametrize(
+    "loss", [losses.homm_loss, losses.mmd_loss, losses.mean_loss, losses.energy_loss, losses.cmd_loss]
+)
+def test_weights_of_fewer_digits_than_the_rows_cost_the_loss_none(loss):
+    source, target = torch.randn(3, 2, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)
+    value = loss(source, target, source_weights=torch.tensor([1.0, 3.0, 2.0])).item()
+    assert value == pytest.approx(loss(source[[0, 1, 1, 1, 2, 2]], target).item(), rel=1e-12)

@@ -111,6 +111,29 @@ def test_max_sliced_finds_the_line_where_the_samples_differ():
     assert value > 1.5 * start
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_search_of_max_sliced_climbs_to_a_maximum_also_where_the_samples_are_alike(seed):
+    torch.manual_seed(seed)
+    source, target = torch.randn(2, 32, 6, dtype=torch.float64)
+    found = [max_sliced_wasserstein_loss(source, target, iterations=steps).item() for steps in (20, 200)]
+    best = max_sliced_wasserstein_loss(source, target, projections=20_000, iterations=0).item()
+    assert min(found) > 0.98 * best
+    assert found[1] > 0.995 * best
+
+
+@pytest.mark.parametrize("loss", [sliced_wasserstein_loss, max_sliced_wasserstein_loss])
+def test_one_seed_gives_the_same_lines_in_every_default_dtype(loss):
+    source, target = torch.randn(7, 4), torch.randn(6, 4) + 1
+    torch.manual_seed(3)
+    expected = loss(source, target).item()
+    torch.set_default_dtype(torch.float64)
+    try:
+        torch.manual_seed(3)
+        assert loss(source, target).item() == expected
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("loss", [sliced_wasserstein_loss, max_sliced_wasserstein_loss])
 def test_gradcheck_with_one_seed(loss):
     source, target = torch.randn(4, 2, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
@@ -522,6 +545,8 @@ ROWS = torch.ones(3, 2)
             "projections must be at least 1, got 0",
         ),
         (lambda: max_sliced_wasserstein_loss(ROWS, ROWS, projections=0), ValueError, "projections must be at least 1"),
+        (lambda: sliced_wasserstein_loss(ROWS, ROWS, generator=3), TypeError, r"generator must be a torch\.Generator"),
+        (lambda: max_sliced_wasserstein_loss(ROWS, ROWS, generator=3), TypeError, r"a torch\.Generator, got int"),
         (lambda: max_sliced_wasserstein_loss(ROWS, ROWS, iterations=-1), ValueError, "iterations must be at least 0"),
         (lambda: sinkhorn_loss(ROWS, ROWS, epsilon=0.0), ValueError, "epsilon must be positive and finite, got 0"),
         (

@@ -111,6 +111,26 @@ def test_kept_rows_that_do_not_count_give_zero():
         contrast(rows, target, target_weights=torch.zeros(2))
 
 
+def test_rows_of_weight_zero_have_no_say_in_centres_and_clusters():
+    source = outputs(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -5.0]]), labels=torch.tensor([0, 1, 1]))
+    target = outputs(torch.tensor([[1.0, 0.2], [0.3, 1.0], [-3.0, 1.0]]))
+    counts = torch.tensor([1.0, 1.0, 0.0])
+    weighted, without = ClusteredContrast(2, 2, bank=8), ClusteredContrast(2, 2, bank=8)
+    fewer = [
+        outputs(each.features[:2], labels=None if each.labels is None else each.labels[:2]) for each in (source, target)
+    ]
+    value = weighted(source, target, source_weights=counts, target_weights=counts)
+    torch.testing.assert_close(value, without(*fewer))
+    torch.testing.assert_close(weighted.centres, without.centres)
+    torch.testing.assert_close(weighted._clusters(), without._clusters())
+    assert weighted.filled.sum() == 2
+    for wrong in ({"source_weights": -counts}, {"target_weights": -counts}):
+        before = weighted.centres.clone()
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            weighted(source, target, **wrong)
+        assert torch.equal(weighted.centres, before)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_can_trains_in_other_dtypes(dtype):
     contrast = ClusteredContrast(4, 3, bank=8).to(dtype)

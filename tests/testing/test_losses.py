@@ -148,7 +148,8 @@ CASES = {
     "entropy conditioned": (losses.EntropyConditionedLoss(network(12, 1)), ADVERSARIAL),
     "unknown boundary": (
         losses.UnknownBoundaryLoss(),  # of the target alone, whose weights it takes
-        {"call": of_model, "on_itself": None, "symmetric": False, "skip": ("weights", "errors", *NO_DERIVATIVE)},
+        {"call": of_model, "on_itself": None, "symmetric": False,
+         "skip": ("weights", "errors", "gradient", *NO_DERIVATIVE)},
     ),
 }  # fmt: skip
 
@@ -431,3 +432,47 @@ def test_every_loss_of_the_library_is_in_the_list():
     checked = set().union(*(kinds(loss) for loss, _ in CASES.values()))
     modules = {name for name in losses.__all__ if name.endswith("Loss")}
     assert modules <= checked, f"add to CASES: {sorted(modules - checked)}"
+
+
+def detached(source, target):
+    return losses.mmd_loss(source, target.detach())
+
+
+def one_row(source, target):
+    return losses.mmd_loss(torch.cat([source[:1], source[1:].detach()]), target)
+
+
+@pytest.mark.parametrize(
+    ("loss", "symmetric", "promise"),
+    [
+        (detached, True, "symmetry: the gradients must be interchangeable"),
+        (detached, False, "gradient: some row of the target must have a gradient"),
+        (one_row, False, "permutation: a row must have its gradient at any place"),
+    ],
+)
+def test_a_loss_that_teaches_some_rows_alone_is_caught_without_the_derivative(loss, symmetric, promise):
+    with pytest.raises(AssertionError, match=f"^{promise}"):
+        check_loss(loss, symmetric=symmetric, skip=("weights", "gradcheck"))
+
+
+def test_a_loss_that_changes_what_it_is_given_is_caught():
+    def of_rows(source, target, **weights):
+        with torch.no_grad():
+            (target if weights else source).mul_(1)  # the same numbers: nothing to see
+        return losses.mean_loss(source, target, **weights)
+
+    def scales_rows(source, target, **weights):
+        with torch.no_grad():
+            target.mul_(2)
+        return losses.mean_loss(source, target / 2, **weights)
+
+    def scales_weights(source, target, *, source_weights=None, target_weights=None):
+        if target_weights is not None:
+            target_weights.div_(target_weights.max().clamp_min(1))
+        return losses.mean_loss(source, target, source_weights=source_weights, target_weights=target_weights)
+
+    checked(of_rows, "unchanged")
+    with pytest.raises(AssertionError, match=r"^unchanged: the loss must leave its target as it is"):
+        checked(scales_rows, "unchanged")
+    with pytest.raises(AssertionError, match=r"^weights: the loss must leave the weights of the target as they are"):
+        checked(scales_weights, "weights")
