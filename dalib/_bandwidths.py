@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,6 +84,23 @@ def numbers(bandwidths: object) -> tuple[float, ...]:
         return tuple(float(width) for width in bandwidths)  # type: ignore[attr-defined]
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"bandwidths must be a sequence of numbers, such as [1.0, 2.0], got {bandwidths!r}") from None
+
+
+def refuse_rule(rule: object) -> None:
+    """Raise unless the rule of a kernel is a function."""
+    if not callable(rule):
+        raise TypeError(
+            f"rule must be a function of rows and weights, got {type(rule).__name__}; try median_squared_distance"
+        )
+
+
+def written(kernel: Any) -> str:
+    """A kernel of a bandwidth or several by its options, without those that are idle: the same text in every process."""
+    options = {field.name: getattr(kernel, field.name) for field in dataclasses.fields(kernel)}
+    widths = next(iter(options))
+    idle = (widths,) if options[widths] is None else ("rule", "scales")
+    options["rule"] = getattr(kernel.rule, "__name__", type(kernel.rule).__name__)
+    return f"{type(kernel).__name__}({', '.join(f'{name}={value}' for name, value in options.items() if name not in idle)})"
 
 
 def scaled(scales: Sequence[float], rule: Rule, rows: Tensor, weights: Tensor | None) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
-from dalib._bandwidths import SCALES, Rule, gaussian_variances, numbers, refuse_bandwidths, scaled
+from dalib._bandwidths import SCALES, Rule, gaussian_variances, numbers, refuse_bandwidths, refuse_rule, scaled, written
 from dalib.distances import mean_squared_distance, median_squared_distance, roots, squared_distances
 from dalib.row_weights import middle
 
@@ -146,22 +146,6 @@ def _origin(rows: Tensor, weights: Tensor | None) -> Tensor | None:
     return None if weights is None else middle(rows, weights)
 
 
-def _written(kernel: Kernel) -> str:
-    """A kernel by its options, without those that a given bandwidth leaves idle; the same text in every process."""
-    options = {field.name: getattr(kernel, field.name) for field in dataclasses.fields(kernel)}  # type: ignore[arg-type]
-    widths = next(iter(options))
-    idle = (widths,) if options[widths] is None else ("rule", "scales")
-    options["rule"] = getattr(kernel.rule, "__name__", type(kernel.rule).__name__)  # type: ignore[attr-defined]
-    return f"{type(kernel).__name__}({', '.join(f'{name}={value}' for name, value in options.items() if name not in idle)})"
-
-
-def _refuse_rule(rule: object) -> None:
-    if not callable(rule):
-        raise TypeError(
-            f"rule must be a function of rows and weights, got {type(rule).__name__}; try median_squared_distance"
-        )
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Gaussian(Kernel):
     r"""Mean of Gaussian kernels, :math:`\frac1B \sum_b \exp(-\|x - y\|^2 / 2\sigma_b^2)`.
@@ -191,7 +175,7 @@ class Gaussian(Kernel):
             kept = given.detach().clone() if isinstance(given, Tensor) else numbers(given)
             object.__setattr__(self, "bandwidths", kept)
             gaussian_variances(torch.empty(0, 1, dtype=torch.float64), self.bandwidths)
-        _refuse_rule(self.rule)
+        refuse_rule(self.rule)
         if not isinstance(self.scales, Iterable) or not isinstance(self.scales, Sized):
             raise TypeError(f"scales must be a sequence of numbers, got {type(self.scales).__name__}")
         if len(self.scales) == 0:
@@ -207,7 +191,7 @@ class Gaussian(Kernel):
         return hash(self._options())
 
     def __repr__(self) -> str:
-        return _written(self)
+        return written(self)
 
     def _options(self) -> tuple[object, ...]:
         return None if self.bandwidths is None else tuple(map(float, self.bandwidths)), self.rule, self.scales
@@ -236,10 +220,10 @@ class _OneBandwidth(Kernel):
     def __post_init__(self) -> None:
         if self.bandwidth is not None:
             _checks.positive(self.bandwidth, "bandwidth")
-        _refuse_rule(self.rule)
+        refuse_rule(self.rule)
 
     def __repr__(self) -> str:
-        return _written(self)
+        return written(self)
 
     def at(self, rows: Tensor, weights: Tensor | None = None) -> Gram:
         """The kernel with the bandwidth of these rows."""
