@@ -20,6 +20,8 @@ MARK = "†"
 CAPTIONED = ("steps", "batch_size", "bottleneck", "processes")
 """Fields of the protocol that every caption names."""
 
+_SIDES = ("source", "target")
+
 _MODES = ("source", "", "joint", "separate")
 
 
@@ -193,9 +195,15 @@ def _by_data(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _content(run: Run) -> dict[str, str]:
     """Hashes of the domains, which old records lack, and of the pair."""
-    found = [(run.data.get(side), run.data.get(f"{side}_fingerprint")) for side in ("source", "target")]
+    found = [(_domain(run, side), run.data.get(f"{side}_fingerprint")) for side in _SIDES]
     found.append((run.scenario, run.data.get("fingerprint")))
     return {f"content of {name}": str(hashed) for name, hashed in found if hashed}
+
+
+def _domain(run: Run, side: str) -> str:
+    """A domain by its name, and by its side where that decides which classes it has: in all kinds but the closed one."""
+    name = str(run.data.get(side))
+    return name if run.kind == "closed" else f"{name} as {side}"
 
 
 def _newest(runs: Sequence[Run]) -> Group:
@@ -224,7 +232,7 @@ def _told_apart(made: Sequence[Group]) -> list[Group]:
             for name, text in own.items()
             if any(other.get(name, text if name.startswith("content") else None) != text for other in alike)
         }
-        domains = {f"content of {run.data.get(side)}" for run in group.runs for side in ("source", "target")}
+        domains = {f"content of {_domain(run, side)}" for run in group.runs for side in _SIDES}
         if domains & differing.keys():  # then those of the pairs say nothing more
             pairs = {f"content of {pair}" for pair in group.pairs} - domains
             differing = {name: text for name, text in differing.items() if name not in pairs}

@@ -273,6 +273,32 @@ def test_kinds_and_choices_of_classes_are_tables_of_their_own():
     assert [group.kind for group in found] == ["closed", "open", "open", "universal"]
 
 
+@pytest.mark.parametrize("kind", ["partial", "open", "universal"])
+def test_the_pairs_of_a_kind_stand_in_one_table_also_where_a_domain_has_other_classes_on_each_side(kind):
+    names = np.repeat(CLASSES, 8)
+    rows = np.random.default_rng(0).standard_normal((32, 3))
+    domains = {name: (rows + shift, names) for shift, name in enumerate(("amazon", "dslr", "webcam"))}
+    shared = CLASSES[:2]
+
+    def made(domains):
+        domain_set = arrays(domains, name="of three")
+        if kind == "universal":
+            found = universal_scenarios(domain_set, shared=shared, source_private=CLASSES[2:3])
+        else:
+            found = {"partial": partial_scenarios, "open": open_set_scenarios}[kind](domain_set, shared=shared)
+        return benchmark({"source_only": trained(source_only, Protocol(steps=1))}, found, seeds=1)
+
+    runs = made(domains)
+    for order in (runs, runs[::-1], runs[1::2] + runs[::2]):
+        (group,) = groups([replace(run, finished=f"{place:02d}") for place, run in enumerate(order)])
+        assert group.pairs == ["A-D", "A-W", "D-A", "D-W", "W-A", "W-D"]
+        assert group.told == ()
+    changed = made({**domains, "dslr": (rows - 5, names)})
+    found = groups([*runs, *changed])
+    assert len(found) == 2
+    assert all("content of dslr as source" in " ".join(group.told) for group in found)
+
+
 def test_the_tables_show_hos_both_its_parts_and_the_sweep():
     sweep = {f"{threshold:.2f}": threshold / 2 for threshold in SWEEP}
     shown = table([open_record(), open_record("source_only", sweep=sweep)], parts=("accuracy", "sweep"))
