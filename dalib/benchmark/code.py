@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import sys
 import types
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dalib.benchmark.variables import attributes_of, functions_of
+from dalib.benchmark.variables import attributes_of, functions_of, own_file
 
 _HARNESS = ("dalib.benchmark.run", "dalib.benchmark.trained")
 """Where every run passes through; what these import comes along."""
@@ -25,7 +27,7 @@ def code(value: object) -> str:
 
     Docstrings and comments do not count, nor do modules of dalib that the method does not reach: a new loss makes no
     record of another method stale. Of a user's function the whole module that defines it is hashed as it is (in a
-    notebook: the function); what that module imports from elsewhere than dalib is not followed.
+    notebook: the function), and so are the user's other modules that it imports, themselves or through one another.
 
     Example:
         >>> len(code(sorted))
@@ -33,7 +35,8 @@ def code(value: object) -> str:
     """
     functions = list(_functions(value))
     start = {name for f in functions if (name := getattr(f, "__module__", None) or "").split(".")[0] == "dalib"}
-    own = sorted({f"{_line(f)}{_source(f)}" for f in functions if f.__module__ not in start})
+    of_user = [f for f in functions if f.__module__ not in start]
+    own = [*sorted({f"{_line(f)}{_source(f)}" for f in of_user}), *_beside({f.__module__ for f in of_user})]
     library = [_statements(name) for name in sorted(_closure(frozenset({*start, *_HARNESS})))]
     return hashlib.sha256("\n".join([*library, *own]).encode()).hexdigest()
 
@@ -70,6 +73,53 @@ def _source(function: Callable[..., Any]) -> str:
     except (OSError, TypeError):
         compiled = getattr(function, "__code__", None)
         return "" if compiled is None else _compiled(compiled)
+
+
+def _beside(modules: set[str]) -> list[str]:
+    """The texts of the user's modules that these import, themselves or through one another."""
+    found: dict[str, str] = {}
+    open_ends, seen = set(modules), set()
+    while open_ends:
+        module = open_ends.pop()
+        seen.add(module)
+        file = _own_file_of(module)
+        if file is None:
+            continue
+        text = file.read_text(encoding="utf-8")
+        if module not in modules:
+            found[str(file)] = text
+        with contextlib.suppress(SyntaxError):  # in a module that nothing has loaded yet
+            open_ends |= _names_imported(module, text) - seen
+    return sorted(found.values())
+
+
+def _own_file_of(module: str) -> Path | None:
+    """The file of a user's module; ``None`` for modules of others and for those that are not written in Python."""
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None)
+    parent = module.rpartition(".")[0]
+    if loaded is None and (not parent or parent in sys.modules):  # one that is only imported within a function
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            return None
+        file = None if spec is None else spec.origin
+    if file is None or not (file.endswith(".py") and own_file(file) and Path(file).is_file()):
+        return None
+    return Path(file)
+
+
+def _names_imported(module: str, text: str) -> set[str]:
+    """What the text of a module imports: names of modules, and some that are none."""
+    package = getattr(sys.modules.get(module), "__package__", None) or module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return found
 
 
 def _line(function: Callable[..., Any]) -> str:

@@ -59,11 +59,11 @@ def is_own(value: Any) -> bool:
         (False, False, False, True)
     """
     if isinstance(value, types.FunctionType):
-        return _own_file(value.__code__.co_filename)
+        return own_file(value.__code__.co_filename)
     module = getattr(value, "__module__", None) or "builtins"
     if module.partition(".")[0] in {*_STANDARD, "dalib", "torch", "numpy"}:
         return False
-    return _own_file(getattr(sys.modules.get(module), "__file__", None) or "<input>")
+    return own_file(getattr(sys.modules.get(module), "__file__", None) or "<input>")
 
 
 def is_installed(kind: type) -> bool:
@@ -77,7 +77,13 @@ def is_installed(kind: type) -> bool:
 
 
 @functools.cache
-def _own_file(name: str) -> bool:
+def own_file(name: str) -> bool:
+    """Whether a file of code is the user's: not of dalib, of Python or of an installed package.
+
+    Example:
+        >>> own_file(__file__), own_file("methods.py"), own_file("<stdin>")
+        (False, True, True)
+    """
     if name.startswith("<"):  # typed in, or a cell of a notebook
         return not name.startswith("<frozen")
     path = Path(name).resolve()

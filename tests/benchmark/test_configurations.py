@@ -1,6 +1,7 @@
 """Different configurations have different keys, the same one has the same key in every process."""
 
 import functools
+import importlib
 import json
 import math
 import os
@@ -361,3 +362,29 @@ def test_an_address_in_what_a_module_writes_of_itself_is_left_out():
     found = [json.dumps(identity.describe(each)) for each in kept]
     assert "0x" not in found[0]
     assert found[0] == found[1] != found[2]
+
+
+def test_code_that_the_users_file_imports_is_part_of_the_key(tmp_path, monkeypatch):
+    package = tmp_path / "of_user"
+    package.mkdir()
+    files = {
+        "__init__": "",
+        "method": "from .losses import gap\nimport of_user.beside\ndef mine(f, c, s):\n    return gap",
+        "losses": "from of_user import numbers_of\ndef gap(s, t):\n    return numbers_of.FACTOR * (s.mean() - t.mean())",
+        "numbers_of": "FACTOR = 1",
+        "beside": "import json",
+        "elsewhere": "OTHER = 1",
+    }
+    for name, text in files.items():
+        (package / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("of_user.method").mine
+    found = {code.code(mine)}
+    for number, name in enumerate(("method", "losses", "numbers_of", "beside"), start=2):
+        (package / f"{name}.py").write_text(files[name] + "\n# changed")
+        found.add(code.code(mine))
+        assert len(found) == number
+    (package / "elsewhere.py").write_text("OTHER = 2")
+    assert code.code(mine) in found
+    for name in [name for name in sys.modules if name.startswith("of_user")]:
+        monkeypatch.delitem(sys.modules, name)
