@@ -132,9 +132,10 @@ def comparison_part(group: Group) -> Part:
         for name in references:
             line += _compared(next((c for c in found if c.row == row and c.against[0] == name), None))
         cells.append(line)
+    written = {"source_only": "source_only", "control": "the control of its own forward mode"}
     caption = (
-        "Each method against source_only and the control of its own forward mode, at the last checkpoint: mean difference "
-        "over the pairs in percentage points, pairs better : worse, exact Wilcoxon signed-rank test over the pairs."
+        f"Each method against {' and '.join(written[name] for name in references) or 'others'}, at the last checkpoint: mean "
+        "difference over the pairs in percentage points, pairs better : worse, exact Wilcoxon signed-rank test over the pairs."
     )
     notes = (
         "interval: Student's t over the pairs, whose number is small and which share domains; a pair counts with the mean "
