@@ -95,7 +95,7 @@ class ClusteredContrast(nn.Module):
             if weights is not None:
                 _checks.row_weights(weights, sample.features, f"{name}_weights")
         of_source, of_target = (
-            sample.features.new_ones(len(sample.features)) if weights is None else relative(weights, weights.dtype)
+            sample.features.new_ones(len(sample.features)) if weights is None else weights
             for sample, weights in ((source, source_weights), (target, target_weights))
         )
         with torch.no_grad():
@@ -123,7 +123,8 @@ class ClusteredContrast(nn.Module):
         dtype = torch.promote_types(self.kept.dtype, torch.float32)
         rows = F.normalize(target.to(dtype), dim=1)
         if self.training:
-            self._remember(F.normalize(source.to(dtype), dim=1), labels, rows, of_source.to(dtype), of_target > 0)
+            counts = relative(of_source, dtype)
+            self._remember(F.normalize(source.to(dtype), dim=1), labels, rows, counts, of_target > 0)
         return _likeness(rows, self._clusters())
 
     def _remember(self, source: Tensor, labels: Tensor, target: Tensor, counts: Tensor, there: Tensor) -> None:

@@ -111,6 +111,16 @@ def test_kept_rows_that_do_not_count_give_zero():
         contrast(rows, target, target_weights=torch.zeros(2))
 
 
+def test_the_contrast_has_the_weights_as_they_are_given():
+    source = outputs(torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]]), labels=torch.tensor([0, 0, 1]))
+    target = outputs(torch.tensor([[1.0, 0.2], [0.3, 1.0], [0.1, 2.0]]))
+    weights = {"source_weights": torch.tensor([1.0, 2.0, 1.0]), "target_weights": torch.tensor([5.0, 1.0, 3.0])}
+    contrast = ClusteredContrast(2, 2).eval()
+    contrast.centres.copy_(torch.eye(2))
+    expected = contrast.loss(source.features, target.features, source.labels, torch.tensor([0, 1, 1]), **weights)
+    torch.testing.assert_close(contrast(source, target, **weights), expected)
+
+
 def test_rows_of_weight_zero_have_no_say_in_centres_and_clusters():
     source = outputs(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -5.0]]), labels=torch.tensor([0, 1, 1]))
     target = outputs(torch.tensor([[1.0, 0.2], [0.3, 1.0], [-3.0, 1.0]]))
