@@ -109,17 +109,18 @@ def _own_file_of(module: str) -> Path | None:
     return Path(file)
 
 
-def _names_imported(module: str, text: str) -> set[str]:
+@functools.cache
+def _names_imported(module: str, text: str) -> frozenset[str]:
     """What the text of a module imports: names of modules, and some that are none."""
     package = getattr(sys.modules.get(module), "__package__", None) or module.rpartition(".")[0]
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (package or not node.level):
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return found
+    return frozenset(found)
 
 
 def _line(function: Callable[..., Any]) -> str:
