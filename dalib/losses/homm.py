@@ -53,8 +53,8 @@ def homm_loss(
         Scalar tensor, not negative; float32 for half-precision features.
 
     Raises:
-        TypeError: If the inputs are not floating-point tensors of one dtype, or ``order`` or ``samples`` is not an
-            integer.
+        TypeError: If the inputs are not floating-point tensors of one dtype, ``order`` or ``samples`` is not an integer,
+            or ``generator`` is none.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if ``order``
             or ``samples`` is below 1; if weights are negative, all zero or not one a row; if the features are too large for
             the loss to be in its dtype.

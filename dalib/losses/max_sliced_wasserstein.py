@@ -32,9 +32,9 @@ def max_sliced_wasserstein_loss(
 
     The search tries the line through both means and random lines, and takes from the best eight of them ``iterations``
     steps towards :math:`\nabla_\theta W_2^2`, normalised: first all the way, half as far after a step that would make the
-    distance smaller, which is not taken. Its value is a lower bound of the maximum, which samples of many features and no
-    common shift need more ``iterations`` to come near to. The gradient is that of the distance on this line, which is held
-    fixed; at a maximum it is the exact one, while second derivatives are not: they miss how the line turns.
+    distance smaller, which is not taken. Its value is a lower bound of the maximum; alike samples of many features may need
+    more ``iterations`` to come near it. The gradient is that of the distance on this line, which is held fixed; at a
+    maximum it is the exact one, while second derivatives are not: they miss how the line turns.
 
     Args:
         source: Features of the source domain, shape ``(n, d)``.
@@ -49,7 +49,7 @@ def max_sliced_wasserstein_loss(
         Scalar tensor, not negative; float32 for half-precision features.
 
     Raises:
-        TypeError: If the inputs are not floating-point tensors of one dtype.
+        TypeError: If the inputs are not floating-point tensors of one dtype, or ``generator`` is none.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
             are negative, all zero or not one a row; if a number is out of range; if the loss is beyond
             the dtype of the inputs.

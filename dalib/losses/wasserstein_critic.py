@@ -35,7 +35,7 @@ class WassersteinCriticLoss(nn.Module):
         generator: Source of randomness for the points between, on the device of the rows; default: torch's global one.
 
     Raises:
-        TypeError: If ``critic`` is not a module or ``penalty`` not a number.
+        TypeError: If ``critic`` is not a module, ``penalty`` not a number, or ``generator`` no generator.
         ValueError: If ``penalty`` is negative; in ``forward``, if the inputs are not two finite matrices of one width, or
             the critic does not return one number a row.
 
