@@ -239,7 +239,10 @@ class DomainSet:
 
     @property
     def short_names(self) -> dict[str, str]:
-        """Shortest capitalised prefixes that tell the domains apart: amazon -> A, dslr -> D; art, amazon -> Ar, Am."""
+        """Shortest capitalised prefixes that tell the domains apart: amazon -> A, dslr -> D; art, amazon -> Ar, Am.
+
+        Each ends in a letter or digit if it can: new, new york -> New, New y.
+        """
         return {name: _short_name(name, [other for other in self.domains if other != name]) for name in self.domains}
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -285,7 +288,8 @@ def agreed_classes(classes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 
 def _short_name(name: str, others: Sequence[str]) -> str:
     for length in range(1, len(name)):
-        if not any(other.lower().startswith(name[:length].lower()) for other in others):
+        shared = any(other.lower().startswith(name[:length].lower()) for other in others)
+        if not shared and name[length - 1].isalnum():
             return name[:1].upper() + name[1:length]
     return name[:1].upper() + name[1:]
 

@@ -78,6 +78,7 @@ def test_select_rows_is_the_same_for_rows_in_memory_and_for_others():
         (["art", "amazon", "product"], ["Ar", "Am", "P"]),
         (["a", "ab"], ["A", "Ab"]),
         (["c1", "c2", "x"], ["C1", "C2", "X"]),
+        (["new", "new york", "real_world", "real"], ["New", "New y", "Real_w", "Real"]),
     ],
 )
 def test_short_names_are_the_shortest_different_prefixes(names, short):
