@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
-from dalib.distances import mean_squared_distance
+from dalib.distances import mean_squared_distance, median_squared_distance
 from dalib.row_weights import middle
 
 Rule = Callable[[Tensor, Tensor | None], Tensor]
@@ -54,6 +54,8 @@ def gaussian_variances(
         return torch.tensor([width * width for width in widths], dtype=rows.dtype, device=rows.device)
     if bandwidths.ndim != 1 or len(bandwidths) == 0:
         raise ValueError(f"bandwidths must be a sequence of at least one number, got shape {tuple(bandwidths.shape)}")
+    if bandwidths.dtype == torch.bool or bandwidths.is_complex():
+        raise TypeError(f"bandwidths must be a tensor of real numbers, got {bandwidths.dtype}")
     if _checks.values_are_checked(bandwidths):
         refuse_bandwidths(bandwidths.tolist(), rows.dtype)
     return bandwidths.detach().to(rows) ** 2
@@ -130,6 +132,8 @@ def _by_rule(rule: Rule, rows: Tensor, weights: Tensor | None) -> Tensor:
         raise ValueError(f"rule must return a scalar tensor, got shape {tuple(scale.shape)}")
     scale = scale.detach()
     if _checks.values_are_checked(scale) and not scale >= 0 and bool(rows.isfinite().all()):
+        if rule in (mean_squared_distance, median_squared_distance):  # which are negative of no rows
+            _checks.refuse_overflow(rows)
         raise ValueError(f"rule must return a squared distance that is not negative, got {float(scale):g}")
     return scale
 

@@ -106,6 +106,25 @@ def matrix(x: object, name: str, *, min_rows: int = 1, values: bool = True) -> N
         finite(x, name)
 
 
+def layers(source: object, target: object) -> None:
+    """Raise unless both are tuples of as many floating-point matrices, those of a domain with one number of rows."""
+    for found, name in ((source, "source"), (target, "target")):
+        if not isinstance(found, tuple | list):
+            raise TypeError(f"{name} must be a tuple of matrices, one a layer, got {type(found).__name__}")
+        if len(found) == 0:
+            raise ValueError(f"{name} must have at least one layer, got none")
+        for layer in found:
+            matrix(layer, name, values=False)
+        if len({len(layer) for layer in found}) > 1:
+            raise ValueError(f"{name} must have one number of rows in all layers, got {[len(x) for x in found]}")
+        if len({layer.dtype for layer in found}) > 1:
+            raise TypeError(f"{name} must have one dtype in all layers, got {[str(layer.dtype) for layer in found]}")
+    assert isinstance(source, tuple | list)
+    assert isinstance(target, tuple | list)
+    if len(source) != len(target):
+        raise ValueError(f"source and target must have one number of layers, got {len(source)} and {len(target)}")
+
+
 def refuse_overflow(rows: Tensor) -> None:
     """Raise: the squared distances of these finite rows are beyond their dtype."""
     raise NotFiniteError(

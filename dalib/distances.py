@@ -92,14 +92,15 @@ def median_squared_distance(rows: Tensor, weights: Tensor | None = None) -> Tens
     if len(first) == 0:
         return rows.new_zeros(())
     distances, order = squared_distances(rows, about=middle(rows, weights))[first, second].sort()
-    shares = torch.ones_like(rows[:, 0]) if weights is None else relative(weights.detach(), rows.dtype)
-    mass = (shares[first] * shares[second])[order].double().cumsum(dim=0)
-    median = distances[torch.searchsorted(mass, mass[-1:] / 2).clamp_max(len(distances) - 1)].squeeze(0)
+    shares = (torch.ones_like(rows[:, 0]) if weights is None else relative(weights.detach(), rows.dtype)).double()
+    mass = (shares[first] * shares[second])[order].cumsum(dim=0)
+    half = mass[-1:] / 2 * (1 - 1e-12)  # shares are rounded, and half of the mass may be reached exactly
+    median = distances[torch.searchsorted(mass, half).clamp_max(len(distances) - 1)].squeeze(0)
     return median * (mass[-1] > 0)
 
 
 def roots(squares: Tensor) -> Tensor:
-    """Square roots whose derivative at zero is taken as zero; NaN stays NaN.
+    """Square roots whose derivative at zero is taken as zero; NaN stays NaN, what is too small for a normal number is zero.
 
     Example:
         >>> x = torch.tensor([0.0, 4.0], requires_grad=True)
@@ -107,5 +108,5 @@ def roots(squares: Tensor) -> Tensor:
         >>> x.grad
         tensor([0.0000, 0.2500])
     """
-    zero = squares <= 0
+    zero = squares < torch.finfo(squares.dtype).tiny
     return squares.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)

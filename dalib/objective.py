@@ -73,7 +73,10 @@ def source_cross_entropy(source: Outputs, target: Outputs | None = None) -> Tens
 
 def _takes(loss: Loss, *names: str) -> bool:
     """Whether ``loss`` can be called with keywords of these names."""
-    parameters = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).parameters
+    try:
+        parameters = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).parameters
+    except (TypeError, ValueError):  # what is not written in Python need not have a signature
+        return False
     return all(name in parameters for name in names) or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 

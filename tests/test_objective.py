@@ -204,3 +204,11 @@ def test_a_source_objective_sees_the_source_alone():
 def test_errors_name_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_loss_without_a_signature_can_be_lifted():
+    rows = [Outputs(torch.full((2, 3), value), torch.zeros(2, 2)) for value in (1.0, 3.0)]
+    assert Align(torch.dist)(*rows).item() == pytest.approx(24**0.5)
+    weighted = Outputs(torch.ones(2, 3), torch.zeros(2, 2), weights=torch.ones(2))
+    with pytest.raises(TypeError, match=r"^loss must take source_weights= and target_weights="):
+        Align(torch.dist)(weighted, rows[1])

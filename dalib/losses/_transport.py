@@ -130,7 +130,7 @@ def _solve(
     b: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     n, m = costs.shape
-    if n == m and np.allclose(a, 1 / n, rtol=1e-12) and np.allclose(b, 1 / m, rtol=1e-12):
+    if n == m and all(np.allclose(shares, 1 / n, rtol=1e-12, atol=0) for shares in (a, b)):
         from scipy.optimize import linear_sum_assignment
 
         rows, columns = linear_sum_assignment(costs)

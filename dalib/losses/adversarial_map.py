@@ -27,7 +27,8 @@ class AdversarialMapLoss(nn.Module):
         strength: Factor of the reversed gradient of the maps: a number, or a schedule ``step -> float``.
 
     Raises:
-        TypeError: If ``loss`` cannot be called; in ``forward``, if the layers are no tuples.
+        TypeError: If ``loss`` cannot be called; in ``forward``, if the layers are no tuples of floating-point matrices of
+            one dtype.
         ValueError: If a width is below 1; in ``forward``, if the layers have other widths.
 
     References:
@@ -46,6 +47,8 @@ class AdversarialMapLoss(nn.Module):
         super().__init__()
         if not callable(loss):
             raise TypeError(f"loss must be callable, got {type(loss).__name__}")
+        if not isinstance(widths, Sequence):
+            raise TypeError(f"widths must be a sequence, one a layer, got {type(widths).__name__}")
         for width in widths:
             _checks.at_least(width, 1, "widths")
         self.loss = loss
@@ -65,14 +68,15 @@ class AdversarialMapLoss(nn.Module):
         target_weights: Tensor | None = None,
     ) -> Tensor:
         """The loss of the mapped layers of both domains."""
+        _checks.layers(source, target)
+        for one, other in zip(source, target, strict=True):
+            _checks.same_kind(one, other)
         mapped = [self._mapped(layers, name) for layers, name in ((source, "source"), (target, "target"))]
         given = {"source_weights": source_weights, "target_weights": target_weights}
         value: Tensor = self.loss(*mapped, **{name: weights for name, weights in given.items() if weights is not None})
         return value
 
     def _mapped(self, layers: tuple[Tensor, ...], name: str) -> tuple[Tensor, ...]:
-        if not isinstance(layers, tuple | list):
-            raise TypeError(f"{name} must be a tuple of matrices, one a layer, got {type(layers).__name__}")
         maps = [each for each in self.maps if isinstance(each, nn.Linear)]
         widths = [each.in_features for each in maps]
         if [layer.shape[-1] for layer in layers] != widths:

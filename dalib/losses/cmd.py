@@ -65,13 +65,18 @@ def cmd_loss(
     a, b = shares(source, source_weights, "source_weights"), shares(target, target_weights, "target_weights")
     about = (a @ source).detach()  # the same for both: far from zero it keeps the digits of the difference
     value = _norm(a @ (source - about) - b @ (target - about)) / length
-    x, y = centred(source, a) / length, centred(target, b) / length
+    x, y = _rows(source, a) / length, _rows(target, b) / length
     x_power, y_power = x, y
     for _ in range(2, order + 1):
         x_power, y_power = x_power * x, y_power * y
         value = value + _norm(_mean(x_power, a) - _mean(y_power, b))
     _checks.finite_loss(value, source, target)
     return value
+
+
+def _rows(rows: Tensor, row_shares: Tensor) -> Tensor:
+    """Centred; those of weight zero as zero, for the powers of far ones may be infinite."""
+    return centred(rows, row_shares).masked_fill((row_shares == 0)[:, None], 0)
 
 
 def _mean(rows: Tensor, row_shares: Tensor) -> Tensor:

@@ -60,30 +60,12 @@ def joint_mmd_loss(
         TLlib sums the five kernels of the first layer, so a factor of 1 there is 5 here, and adds ``2/(n-1)`` to the
         unbiased estimate.
     """
-    _check_layers(source, target)
+    _checks.layers(source, target)
     kernels = _checked_kernels(kernels, len(source))
     pools = [pool(*layers, source_weights, target_weights, values=False) for layers in zip(source, target, strict=True)]
     return kernel_form(
         [each.parts for each in pools], kernels, pools[0].signs, levels=pools[0].levels, counts=pools[0].weights
     )
-
-
-def _check_layers(source: object, target: object) -> None:
-    for layers, name in ((source, "source"), (target, "target")):
-        if not isinstance(layers, tuple | list):
-            raise TypeError(f"{name} must be a tuple of matrices, one a layer, got {type(layers).__name__}")
-        if len(layers) == 0:
-            raise ValueError(f"{name} must have at least one layer, got none")
-        for layer in layers:
-            _checks.matrix(layer, name, values=False)
-        if len({len(layer) for layer in layers}) > 1:
-            raise ValueError(f"{name} must have one number of rows in all layers, got {[len(x) for x in layers]}")
-        if len({layer.dtype for layer in layers}) > 1:
-            raise TypeError(f"{name} must have one dtype in all layers, got {[str(layer.dtype) for layer in layers]}")
-    assert isinstance(source, tuple | list)
-    assert isinstance(target, tuple | list)
-    if len(source) != len(target):
-        raise ValueError(f"source and target must have one number of layers, got {len(source)} and {len(target)}")
 
 
 def _checked_kernels(kernels: Sequence[Gaussian] | None, layers: int) -> Sequence[Gaussian]:

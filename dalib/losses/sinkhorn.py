@@ -94,6 +94,8 @@ def sinkhorn_loss(
         floor = torch.finfo(source.dtype).tiny * 2**10
         strength = (RELATIVE_EPSILON * mean_squared_distance(pooled.rows, pooled.weights)).clamp_min(floor)
     else:
+        if epsilon > torch.finfo(source.dtype).max:
+            raise ValueError(f"epsilon must be a number that {source.dtype} can hold, got {epsilon:g}")
         strength = source.new_tensor(epsilon)
     a, b = pooled.source, pooled.target
     about = middle(pooled.rows, pooled.weights)  # the same for both, so that rows far from zero keep their digits

@@ -65,6 +65,8 @@ class ClusteredContrast(nn.Module):
         super().__init__()
         for size, name in ((width, "width"), (bank, "bank"), (iterations, "iterations")):
             _checks.at_least(size, 1, name)
+        for number, name in ((threshold, "threshold"), (momentum, "momentum")):
+            _checks.number(number, name)
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be in (0, 1], got {threshold:g}")
         if not 0 <= momentum < 1:

@@ -72,7 +72,9 @@ class JointTransport(nn.Module):
         a = shares(rows[:n], source_weights, "source_weights")
         b = shares(rows[n:], target_weights, "target_weights")
         plan: Tensor = exact_coupling(cost, a, b)
-        return (plan * cost).sum().to(torch.promote_types(source.features.dtype, torch.float32))
+        value = (plan * cost).sum().to(torch.promote_types(source.features.dtype, torch.float32))
+        _checks.finite_loss(value, source.features, target.features)
+        return value
 
     def extra_repr(self) -> str:
         """The options."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -64,13 +65,22 @@ class Case:
         self, source: Any, target: Any, loss: Callable[..., Tensor] | None = None, **weights: Tensor
     ) -> Tensor:
         torch.manual_seed(self.seed)
-        return self.call(self.loss if loss is None else loss, source, target, **weights)
+        value = self.call(self.loss if loss is None else loss, source, target, **weights)
+        expect(isinstance(value, Tensor), f"the loss must return a scalar tensor, got {type(value).__name__}")
+        return value
 
     def value_and_gradients(
-        self, source: Any, target: Any, loss: Callable[..., Tensor] | None = None
+        self,
+        source: Any,
+        target: Any,
+        loss: Callable[..., Tensor] | None = None,
+        weights: Mapping[str, Tensor] | None = None,
+        within: AbstractContextManager[Any] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
+        """The value, made within a context, and the gradients by all leaves, made outside of it."""
         source, target = each(source, leaf), each(target, leaf)
-        value = self(source, target, loss)
+        with within or nullcontext():
+            value = self(source, target, loss, **(weights or {}))
         leaves = [x for x in (*parts(source), *parts(target)) if x.requires_grad]
         if not value.requires_grad:
             return value, [torch.zeros_like(x) for x in leaves]

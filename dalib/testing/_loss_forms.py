@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from dalib.testing._loss_case import Case, close, each, expect, largest, parts, to
 
+_DIGITS = {torch.float16: 5e-3, torch.bfloat16: 2e-2, torch.float32: 1e-3}
+"""How far gradients may be from those in float64, in units of the largest: their own rounding, a few times."""
+
 
 def dtypes(case: Case) -> None:
     reference = {dtype: case.batches(dtype=dtype) for dtype in (torch.float16, torch.bfloat16, torch.float32)}
@@ -25,8 +28,16 @@ def dtypes(case: Case) -> None:
         kinds = {g.dtype for g in gradients}
         expect(kinds <= {dtype}, f"the gradient of {dtype} rows must be {dtype}, got {kinds}")
         if loss is case.loss:
-            single = case(each(source, lambda x: to(x, torch.float64)), each(target, lambda x: to(x, torch.float64)))
-            case.close(value, single, f"{dtype} must give the value of the same numbers in float64", 1e-4)
+            exact, wanted = case.value_and_gradients(
+                each(source, lambda x: to(x, torch.float64)), each(target, lambda x: to(x, torch.float64))
+            )
+            case.close(value, exact, f"{dtype} must give the value of the same numbers in float64", 1e-4)
+            promise, tolerance = f"{dtype} must give the gradient of the same numbers in float64", _DIGITS[dtype]
+            if (
+                torch.finfo(dtype).tiny < largest(wanted) < torch.finfo(dtype).max
+            ):  # else they need not be numbers of it
+                for got, want in zip(gradients, wanted, strict=True):
+                    close(got, want, promise, tolerance, largest(wanted))
     expect(case(*case.batches()).dtype == torch.float64 or _has_parameters(case.loss), "float64 must stay float64")
 
 
@@ -36,10 +47,13 @@ def _has_parameters(loss: Any) -> bool:
 
 def autocast(case: Case) -> None:
     source, target = case.batches(dtype=torch.float32)
-    plain = case(source, target, _single(case.loss))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = case(source, target, _single(case.loss))
-    case.close(value, plain, "autocast must change nothing", 0.05 if _has_parameters(case.loss) else 0.0)
+    plain, expected = case.value_and_gradients(source, target, _single(case.loss))
+    within = torch.autocast("cpu", dtype=torch.bfloat16)
+    value, gradients = case.value_and_gradients(source, target, _single(case.loss), within=within)
+    tolerance = 0.05 if _has_parameters(case.loss) else 0.0
+    case.close(value, plain, "autocast must change nothing", tolerance)
+    for got, want in zip(gradients, expected, strict=True):
+        close(got, want, "autocast must change no gradient", max(tolerance, 1e-6), largest(expected))
 
 
 def _single(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ def symmetry(case: Case) -> None:
 
 
 def permutation(case: Case) -> None:
-    samples = case.batches()
+    samples = case.batches(17, 20)  # more than the other checks have: all rows must count
     value, gradients = _by_side(case, *samples)
     generator = torch.Generator().manual_seed(case.seed)
     for side, sample in enumerate(samples):
@@ -58,15 +58,19 @@ def permutation(case: Case) -> None:
 def unchanged(case: Case) -> None:
     samples = case.batches()
     copies = [each(sample, Tensor.clone) for sample in samples]
-    case(*samples)
+    value = case(*samples)
     for sample, copy, name in zip(samples, copies, (case.sample_name, "target"), strict=True):
         same = all(torch.equal(x, y) for x, y in zip(parts(sample), parts(copy), strict=True))
         expect(same, f"the loss must leave its {name} as it is")
+    with torch.no_grad():
+        case.close(case(*samples), value, "torch.no_grad must change nothing")
 
 
-def _by_side(case: Case, source: Any, target: Any) -> tuple[Tensor, list[list[Tensor]]]:
+def _by_side(
+    case: Case, source: Any, target: Any, weights: Mapping[str, Tensor] | None = None
+) -> tuple[Tensor, list[list[Tensor]]]:
     """The value, and the gradients by the parts of the source and by those of the target."""
-    value, gradients = case.value_and_gradients(source, target)
+    value, gradients = case.value_and_gradients(source, target, weights=weights)
     of_source = sum(x.is_floating_point() for x in parts(source))
     return value, [gradients[:of_source], gradients[of_source:]]
 
@@ -116,9 +120,16 @@ def weights(case: Case) -> None:
         name = "weights" if case.of_one else f"{side}_weights"
         counts = _counts(case, len(ones[side]))
         given = {**ones, side: counts.double()}
-        counted = _weighted(case, {**samples, side: each(samples[side], _repeated(counts))}, {})
+        repeated = {**samples, side: each(samples[side], _repeated(counts))}
+        counted = _weighted(case, repeated, {})
         promise = f"integer {name} must equal repeated rows" if case.repetition else f"zero {name} must equal no rows"
         case.close(_weighted(case, samples, given), counted, promise)
+        expected = list(_by_side(case, repeated["source"], repeated["target"])[1])
+        place = ("source", "target").index(side)
+        expected[place] = [_summed(gradient, counts) for gradient in expected[place]]
+        named = {f"{each_side}_weights": of_side for each_side, of_side in given.items()}
+        found = _by_side(case, samples["source"], samples["target"], named)[1]
+        _same_gradients(found, expected, f"{promise} in the gradient")
         # One factor for both: beside each other the weights of two domains may count.
         double = _weighted(case, samples, {other: 2 * weights for other, weights in given.items()})
         case.close(double, counted, f"the scale of {name} must not matter")
@@ -144,6 +155,12 @@ def _counts(case: Case, rows: int) -> Tensor:
 
 def _repeated(counts: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda x: x.repeat_interleave(counts, dim=0)
+
+
+def _summed(gradient: Tensor, counts: Tensor) -> Tensor:
+    """The gradients of repeated rows, as one of each row."""
+    rows = torch.arange(len(counts)).repeat_interleave(counts)
+    return gradient.new_zeros(len(counts), *gradient.shape[1:]).index_add(0, rows, gradient)
 
 
 def gradcheck(case: Case) -> None:

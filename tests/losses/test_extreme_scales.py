@@ -335,3 +335,38 @@ def test_one_bandwidth_whose_square_is_lost_is_told_too(kernel):
 
 def test_the_median_of_one_row_that_alone_has_weight_is_zero():
     assert median_squared_distance(SOURCE, torch.tensor([0.0, 2] + 7 * [0.0])) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_median_at_an_exact_tie_is_the_lower_one(dtype):
+    rows = torch.tensor([[16.0], [7], [37], [11]], dtype=dtype)
+    assert median_squared_distance(rows, torch.tensor([1.0, 3, 3, 3], dtype=dtype)) == 441
+
+
+def test_the_gradient_of_the_laplacian_is_finite_where_squares_are_not_normal_numbers():
+    source, target = (torch.randn(n, 3, dtype=torch.float64) * 1e-160 for n in (6, 7))
+    source.requires_grad_()
+    losses.mmd_loss(source, target, kernel=Laplacian()).backward()
+    assert source.grad.isfinite().all()
+
+
+def test_a_far_row_of_weight_zero_is_no_row_for_cmd():
+    source = torch.tensor([[0.0], [0.1], [1e8]], requires_grad=True)
+    target = torch.tensor([[0.5], [0.6]])
+    value = losses.cmd_loss(source, target, source_weights=torch.tensor([1.0, 1, 0]))
+    assert value.item() == pytest.approx(losses.cmd_loss(source[:2], target).item())
+    value.backward()
+    assert source.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: losses.sinkhorn_loss(SOURCE.float(), SOURCE.float() + 1, epsilon=1e39), ValueError, "epsilon must be"),
+        (lambda: losses.mmd_loss(SOURCE, SOURCE, bandwidths=torch.tensor([1j])), TypeError, "bandwidths must be"),
+        (lambda: losses.mmd_loss(SOURCE, SOURCE, bandwidths=torch.tensor([True])), TypeError, "bandwidths must be"),
+    ],
+)
+def test_numbers_beyond_the_dtype_and_of_other_kinds_are_named(call, kind, message):
+    with pytest.raises(kind, match=f"^{message}"):
+        call()

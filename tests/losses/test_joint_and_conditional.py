@@ -317,3 +317,21 @@ def test_a_class_keeps_its_shares_however_little_it_weighs(small):
             loss(rows, rows + 0.5, *last, source_weights=each, bandwidths=[1.0]).item() for each in (weights, expected)
         ]
         assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "kind", "message"),
+    [
+        ((torch.ones(4, 3).long(),), (torch.zeros(5, 3).long(),), TypeError, "source must have a floating-point"),
+        ((torch.ones(4, 3).double(),), (torch.zeros(5, 3),), TypeError, "source and target must have one dtype"),
+        ([1], [2], TypeError, "source must be a"),
+    ],
+)
+def test_layers_behind_maps_are_checked_before_they_are_mapped(source, target, kind, message):
+    with pytest.raises(kind, match=f"^{message}"):
+        AdversarialMapLoss(JointMMDLoss(), [3])(source, target)
+
+
+def test_widths_of_maps_are_a_sequence():
+    with pytest.raises(TypeError, match=r"^widths must be a sequence"):
+        AdversarialMapLoss(JointMMDLoss(), 3)

@@ -357,3 +357,29 @@ def test_a_block_whose_weights_are_those_of_one_row_is_refused():
     weights = torch.tensor([1.0, 1e-30, 1.0, 1.0])
     with pytest.raises(ValueError, match="source_weights must have two entries in each block"):
         block_mmd_loss(torch.randn(4, 2), torch.randn(4, 2), block_size=2, source_weights=weights, bandwidths=[1.0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_large_float32_samples_have_the_p_value_of_float64(seed):
+    torch.manual_seed(seed)
+    source, target = torch.randn(2, 1100, 1024)
+    found = [
+        mmd_test(source.to(dtype), target.to(dtype), generator=torch.Generator().manual_seed(0)).p_value
+        for dtype in (torch.float32, torch.float64)
+    ]
+    assert found[0] == pytest.approx(found[1], abs=1.5 / 201)
+
+
+def test_the_standard_error_does_not_depend_on_the_origin():
+    source, target = torch.randn(30, 2), torch.randn(40, 2) + 0.5
+    plain = mmd_test(source, target, kernel=Linear(), permutations=1).standard_error
+    for away in (0, 50):
+        far = mmd_test(source + away, target + away, kernel=Polynomial(1, 0.0), permutations=1).standard_error
+        assert 2 * far == pytest.approx(plain, rel=1e-4)  # that kernel is a half of the linear one
+
+
+def test_rows_too_large_for_the_default_rule_are_what_the_error_names():
+    source, target = torch.randn(2, 8, 3) * 1e30
+    for function in (linear_time_mmd_loss, block_mmd_loss):
+        with pytest.raises(ValueError, match=r"^source and target must have squared distances below"):
+            function(source, target)

@@ -610,3 +610,12 @@ def test_sinkhorn_with_a_large_epsilon_is_the_distance_of_the_means_in_float32(e
     means = (source.mean(dim=0) - target.mean(dim=0)).square().sum()
     assert sinkhorn_loss(source, target, epsilon=epsilon).item() == pytest.approx(means.item(), rel=1e-3)
     assert sinkhorn_loss(source, source.flip(0), epsilon=epsilon).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_weights_that_nearly_are_equal_still_count():
+    x = torch.linspace(0, 1, 1000, dtype=torch.float64)[:, None]
+    weights = torch.where(torch.arange(1000) < 500, 1 + 5e-6, 1 - 5e-6).double()
+    value = exact_transport_loss(x, x.clone(), source_weights=weights).item()
+    expected = sliced_wasserstein_loss(x, x.clone(), source_weights=weights).item()  # exact for one feature
+    assert value == pytest.approx(expected, rel=1e-6)
+    assert value > 1e-9

@@ -212,3 +212,16 @@ def test_source_labels_are_asked_for(term):
 def test_errors_say_what_was_expected(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_joint_cost_beyond_float32_is_an_error():
+    source = Outputs(torch.full((4, 3), 1e30), torch.randn(4, 2), labels=torch.tensor([0, 1, 0, 1]))
+    target = Outputs(torch.full((5, 3), -1e30), torch.randn(5, 2))
+    with pytest.raises(ValueError, match=r"^source and target must be small enough"):
+        JointTransport(features=1.0)(source, target)
+
+
+@pytest.mark.parametrize("options", [{"threshold": "a"}, {"momentum": None}, {"threshold": True}])
+def test_options_of_the_clusters_are_numbers(options):
+    with pytest.raises(TypeError, match=f"^{next(iter(options))} must be a number"):
+        ClusteredContrast(2, 3, **options)

@@ -176,6 +176,59 @@ def test_what_draws_is_told_from_what_does_not():
     assert not drawn(losses.MMDLoss())
 
 
+def _mean(source, target, *, source_weights=None, target_weights=None):
+    return losses.mean_loss(source, target, source_weights=source_weights, target_weights=target_weights)
+
+
+def _half(rows):
+    return rows.dtype in (torch.float16, torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("promise", "loss"),
+    [
+        (
+            "dtypes: torch.float16 must give the gradient",
+            lambda s, t, **w: _mean(s, t, **w) if s.dtype == torch.float64 else _mean(s, t, **w).detach(),
+        ),
+        (
+            "dtypes: torch.float32 must give the gradient",
+            lambda s, t, **w: (
+                _mean(s, t, **w) * 3 - 2 * _mean(s, t, **w).detach() if s.dtype == torch.float32 else _mean(s, t, **w)
+            ),
+        ),
+        (
+            "dtypes: torch.float16 must give the gradient",
+            lambda s, t, **w: _mean(s, t, **w) + (0 * s.sum()).sqrt().float() if _half(s) else _mean(s, t, **w),
+        ),
+        (
+            "autocast: autocast must change no gradient",
+            lambda s, t, **w: _mean(s, t, **w).detach() if torch.is_autocast_enabled("cpu") else _mean(s, t, **w),
+        ),
+        (
+            "weights: integer source_weights must equal repeated rows in the gradient",
+            lambda s, t, **w: _mean(s, t) + (_mean(s, t, **w) - _mean(s, t)).detach(),
+        ),
+        ("permutation: ", lambda s, t, **w: _mean(s[:12], t[:12], **{k: v[:12] for k, v in w.items()})),
+        ("rows: the loss must return a scalar tensor, got float", lambda s, t, **w: _mean(s, t, **w).item()),
+        ("rows: the loss must return a scalar tensor, got NoneType", lambda s, t, **w: None),
+    ],
+)
+def test_a_loss_that_is_right_only_where_nobody_trains_is_caught(promise, loss):
+    with pytest.raises(AssertionError, match=f"^{promise}"):
+        check_loss(loss)
+
+
+def test_a_loss_that_needs_a_graph_is_caught():
+    def loss(source, target, **weights):
+        if not torch.is_grad_enabled():
+            raise RuntimeError("no graph")
+        return _mean(source, target, **weights)
+
+    with pytest.raises(AssertionError, match=r"^unchanged: the loss must not raise, got RuntimeError: no graph"):
+        check_loss(loss)
+
+
 def test_broken_losses_are_caught():
     def mean(source, target, *, source_weights=None, target_weights=None):
         return losses.mean_loss(source, target, source_weights=source_weights, target_weights=target_weights)
