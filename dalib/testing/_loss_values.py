@@ -136,6 +136,11 @@ def weights(case: Case) -> None:
         one = ones[side]
         for wrong, what in ((-one, "negative"), (0 * one, "all-zero"), (one[:-1], "too few")):
             refused(functools.partial(_weighted, case, samples, {side: wrong}), f"{what} {name}", name)
+    if len(sides) > 1:
+        of = {side: _counts(case, len(one)) for side, one in ones.items()}
+        both = _weighted(case, samples, {side: counts.double() for side, counts in of.items()})
+        alike = _weighted(case, {side: each(samples[side], _repeated(counts)) for side, counts in of.items()}, {})
+        case.close(both, alike, "weights of both domains at once must do what each does alone")
 
 
 def _weighted(case: Case, samples: dict[str, Any], weights: dict[str, Tensor]) -> Tensor:

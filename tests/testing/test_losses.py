@@ -209,6 +209,10 @@ def _half(rows):
             "weights: integer source_weights must equal repeated rows in the gradient",
             lambda s, t, **w: _mean(s, t) + (_mean(s, t, **w) - _mean(s, t)).detach(),
         ),
+        (
+            "weights: weights of both domains at once",
+            lambda s, t, **w: _mean(s, t, **w) * (2 if w and all(x.unique().numel() > 1 for x in w.values()) else 1),
+        ),
         ("permutation: ", lambda s, t, **w: _mean(s[:12], t[:12], **{k: v[:12] for k, v in w.items()})),
         ("rows: the loss must return a scalar tensor, got float", lambda s, t, **w: _mean(s, t, **w).item()),
         ("rows: the loss must return a scalar tensor, got NoneType", lambda s, t, **w: None),
