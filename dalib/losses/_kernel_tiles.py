@@ -46,17 +46,22 @@ def tiled(
     With ``levels`` the weights are constants, and in place of their gradient comes an empty tensor. Gradients are still to be
     divided by the widest variance of their layer.
     """
-    grid = _Grid([len(part) for part in layers[0]], weights.device.type)
-    factors = [_Factor(*each, counts, grid, wants_gradient) for each in zip(layers, scales, given, strict=True)]
-    widest = [factor.widest for factor in factors]
     count = math.prod(each.number(known) for each, known in zip(scales, given, strict=True))
+    mixed = mix(weights, mixing)
+    with torch.inference_mode():  # each of the many small operations costs less where autograd does not look on
+        grid = _Grid([len(part) for part in layers[0]], weights.device.type)
+        factors = [_Factor(*each, counts, grid, wants_gradient) for each in zip(layers, scales, given, strict=True)]
+        if levels is None:
+            swept = _sweep(factors, grid, weights, mixed, wants_gradient, 2 / count)
+        else:
+            swept = _sweep_of_levels(factors, grid, levels, wants_gradient, 2 / count)
+    # Autograd saves what is returned, and saves nothing that was made in there.
     if levels is None:
-        mixed = mix(weights, mixing)
-        sums = _sweep(factors, grid, weights, mixed, wants_gradient, 2 / count).div_(count)
+        sums = swept / count
         value, half_of_weights = (mixed * sums).sum(), mix(sums, mixing)
     else:
-        value = (_sweep_of_levels(factors, grid, levels, wants_gradient, 2 / count) / count).to(weights.dtype)
-        half_of_weights = weights.new_empty(0)
+        value, half_of_weights = (swept / count).to(weights.dtype), weights.new_empty(0)
+    widest = [factor.widest.clone() for factor in factors]
     if not wants_gradient:
         return value, half_of_weights, *widest
     return value, half_of_weights, *widest, *(factor.gradient() for factor in factors)
@@ -226,7 +231,8 @@ class _Factor:
         if wants_gradient:
             self.rows, self.exact = rows, dtype_of_pulls(rows)
             self.columns = grid.blocks(rows.to(self.exact))
-            self.total = torch.zeros(rows.shape, dtype=self.exact, device=rows.device)
+            with torch.inference_mode(False):  # autograd saves it
+                self.total = torch.zeros(rows.shape, dtype=self.exact, device=rows.device)
             self.mass = torch.zeros_like(halves, dtype=torch.float64)
             self.totals, self.masses = grid.blocks(self.total), grid.blocks(self.mass)
 
