@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from dalib.benchmark import groups
 from dalib.benchmark.html import page
@@ -39,9 +40,7 @@ def group_of(runs):
 
 def words(figure):
     """Every text of a figure."""
-    import matplotlib.text
-
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
 def store(folder, run, predictions=(0, 1, 1, 0), labels=(0, 0, 1, 1), classes=("back_pack", "mug")):
@@ -58,7 +57,21 @@ def test_the_heat_map_holds_every_number():
     shown = words(accuracy_figure(group_of(some_runs())))
     assert {"dann", "control", "source_only", "A-W", "W-A", "Avg", "60.0\n±0.0", "45.0", "–"} <= set(shown)
     assert "target accuracy in percent" in shown
-    assert "office: last checkpoint, mean ± standard deviation over 2 seeds" in shown
+    assert "office: last checkpoint, mean ± standard deviation over 2 seeds" in [
+        text.replace("\n", " ") for text in shown
+    ]
+
+
+@pytest.mark.parametrize("runs", [lambda: [made_record(seed=seed) for seed in (0, 1)], lambda: open_runs()])
+def test_the_title_of_the_heat_map_of_one_pair_lies_within_it(runs):
+    runs = runs()
+    figure = accuracy_figure(group_of([run for run in runs if run.scenario == runs[0].scenario]))
+    figure.draw_without_rendering()
+    (title,) = (text for text in figure.findobj(Text) if "last checkpoint" in text.get_text().replace("\n", " "))
+    place = title.get_window_extent()
+    assert place.x1 <= figure.bbox.x1
+    assert place.y1 <= figure.bbox.y1
+    assert place.y0 >= figure.axes[0].get_window_extent().y1
 
 
 def test_curves_have_a_panel_a_method_and_a_line_a_validator():
@@ -274,7 +287,7 @@ def open_runs():
 def test_pictures_of_unknown_classes_show_the_harmonic_mean(tmp_path):
     group = group_of(open_runs())
     for figure in (accuracy_figure(group), curves_figure(group), regret_figure(group), distance_figure(group)):
-        shown = words(figure)
+        shown = [text.replace("\n", " ") for text in words(figure)]
         assert any("office, open-set" in text for text in shown)
         assert any("HOS: harmonic mean of the accuracies on known and unknown rows" in text for text in shown)
         assert not [text for text in shown if "accuracy" in text and "source" not in text]
