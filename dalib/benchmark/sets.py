@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,7 @@ def read_set(name: str, root: Path | None, lists: Path | None = None, *, option:
 
 
 def named_pairs(domain_set: DomainSet, pairs: str | None) -> list[tuple[str, str]] | None:
-    """The pairs that ``--pairs`` names, such as ``A-W,W-A``; a domain's name may hold a dash itself.
+    """The pairs that ``--pairs`` names, such as ``A-W,W-A``; a domain's name may itself hold dashes and commas.
 
     Raises:
         ValueError: If a pair does not look like one, or can be read as two different ones.
@@ -213,12 +213,16 @@ def named_pairs(domain_set: DomainSet, pairs: str | None) -> list[tuple[str, str
         return None
     known = {name.lower() for names in domain_set.short_names.items() for name in names}
     found = []
-    for pair in filter(None, (part.strip() for part in pairs.split(","))):
-        cuts = [(pair[:k].strip(), pair[k + 1 :].strip()) for k, sign in enumerate(pair) if sign == "-"]
-        cuts = [cut for cut in cuts if all(cut)]
+    parts = [part for part in pairs.split(",") if part.strip()]
+    while parts:
+        # The fewest parts that name two domains; where none do, the first one says what is wrong.
+        joined = (",".join(parts[:count]).strip() for count in range(1, len(parts) + 1))
+        pair = next((each for each in joined if _fitting(each, known)), parts[0].strip())
+        parts = parts[1 + pair.count(",") :]
+        cuts = _cuts(pair)
         if not cuts:
             raise ValueError(f"--pairs must look like A-W,W-A (source-target), got {pair!r}")
-        fitting = [cut for cut in cuts if cut[0].lower() in known and cut[1].lower() in known]
+        fitting = _fitting(pair, known)
         if len(fitting) > 1:
             ways = " and ".join(f"{source} to {target}" for source, target in fitting)
             raise ValueError(
@@ -228,6 +232,16 @@ def named_pairs(domain_set: DomainSet, pairs: str | None) -> list[tuple[str, str
     if not found:
         raise ValueError("--pairs must name at least one pair such as A-W, got none")
     return list(dict.fromkeys(found))
+
+
+def _cuts(pair: str) -> list[tuple[str, str]]:
+    """What is before and behind each dash of a text."""
+    cuts = [(pair[:k].strip(), pair[k + 1 :].strip()) for k, sign in enumerate(pair) if sign == "-"]
+    return [cut for cut in cuts if all(cut)]
+
+
+def _fitting(pair: str, known: Collection[str]) -> list[tuple[str, str]]:
+    return [cut for cut in _cuts(pair) if cut[0].lower() in known and cut[1].lower() in known]
 
 
 def duplicate_note(domain_set: DomainSet, pairs: Sequence[tuple[str, str]]) -> str:

@@ -74,6 +74,13 @@ def test_pairs_are_matched_against_the_known_names():
         ("real-life", "product-images"),
     ]
     assert named_pairs(small("amazon", "webcam"), "a-W") == [("a", "W")]
+    commas = small("Leeds, day", "Leeds, night", "York")
+    assert named_pairs(commas, "Leeds, day-York,York-leeds, night, Leeds, day-Leeds, night,") == [
+        ("Leeds, day", "York"),
+        ("York", "leeds, night"),
+        ("Leeds, day", "Leeds, night"),
+    ]
+    assert named_pairs(commas, "Y-X,York-Leeds, night") == [("Y", "X"), ("York", "Leeds, night")]
     # names that nobody knows go on to the check that lists the known ones
     assert named_pairs(dashed, "A-X") == [("A", "X")]
     both = small("a", "a-b", "b", "b-b")
