@@ -155,7 +155,8 @@ class Domain:
 
     Raises:
         TypeError: If inputs, labels or classes are of the wrong kind.
-        ValueError: If there is no row, lengths differ, a label is out of range, or a class name comes twice.
+        ValueError: If there is no row, lengths differ, a label is out of range, a class name comes twice, or the name begins
+            or ends with blanks.
 
     Example:
         >>> desk = Domain("desk", TensorInputs(torch.zeros(2, 3)), np.array([1, 0]), ("mug", "pen"))
@@ -171,6 +172,8 @@ class Domain:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name must be a non-empty string, got {self.name!r}")
+        if self.name != self.name.strip():
+            raise ValueError(f"name must not begin or end with blanks, got {self.name!r}")
         if not isinstance(self.inputs, Inputs):
             raise TypeError(
                 f"inputs of domain {self.name!r} must have the methods of dalib.data.Inputs, got "

@@ -104,6 +104,11 @@ def test_pairs_are_all_ordered_pairs():
         (lambda: TensorInputs(torch.zeros(0, 2)), ValueError, r"at least one row, got \(0, 2\)"),
         (lambda: TensorInputs(torch.tensor([[float("nan")]])), ValueError, "tensor must be finite"),
         (lambda: Domain("", domain().inputs, np.zeros(3, int), ("a",)), TypeError, "name must be"),
+        (
+            lambda: Domain("d ", domain().inputs, np.zeros(3, int), ("a",)),
+            ValueError,
+            "not begin or end with blanks, got 'd '",
+        ),
         (lambda: Domain("d", torch.zeros(3, 2), np.zeros(3, int), ("a",)), TypeError, "wrap a tensor in TensorInputs"),
         (lambda: Domain("d", domain().inputs, np.zeros(3), ("a",)), TypeError, "must be integers, got float64"),
         (
