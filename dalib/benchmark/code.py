@@ -120,6 +120,11 @@ def _names_imported(module: str, text: str) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and (package or not node.level):
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                    with contextlib.suppress(ImportError):  # dots that this package has no room for
+                        found.add(importlib.util.resolve_name(argument.value, package))
     return frozenset(found)
 
 

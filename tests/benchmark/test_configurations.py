@@ -370,9 +370,14 @@ def test_code_that_the_users_file_imports_is_part_of_the_key(tmp_path, monkeypat
     files = {
         "__init__": "",
         "method": "from .losses import gap\nimport of_user.beside\ndef mine(f, c, s):\n    return gap",
-        "losses": "from of_user import numbers_of\ndef gap(s, t):\n    return numbers_of.FACTOR * (s.mean() - t.mean())",
+        "losses": "import importlib\nfrom of_user import numbers_of\n"
+        "def gap(s, t):\n    return numbers_of.FACTOR * (s.mean() - t.mean())\n"
+        "def late():\n    return importlib.import_module('of_user.late'), importlib.import_module('.later', __package__)\n"
+        "def never(name):\n    return importlib.import_module(name), importlib.import_module('....far', package='of_user')",
         "numbers_of": "FACTOR = 1",
         "beside": "import json",
+        "late": "LATE = 1",
+        "later": "LATER = 1",
         "elsewhere": "OTHER = 1",
     }
     for name, text in files.items():
@@ -380,7 +385,7 @@ def test_code_that_the_users_file_imports_is_part_of_the_key(tmp_path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     mine = importlib.import_module("of_user.method").mine
     found = {code.code(mine)}
-    for number, name in enumerate(("method", "losses", "numbers_of", "beside"), start=2):
+    for number, name in enumerate(("method", "losses", "numbers_of", "beside", "late", "later"), start=2):
         (package / f"{name}.py").write_text(files[name] + "\n# changed")
         found.add(code.code(mine))
         assert len(found) == number
