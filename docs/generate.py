@@ -359,7 +359,7 @@ def _losses_on(name: str) -> list[str]:
     record = _record(f"speed/{name}")
     peers = [*record["peers"], "limit"]
     rates = f"{record['gflops']:.0f} GF/s in matrix products and {record['gexps']:.1f} billion exponentials a second"
-    lines = [f"On a core of {rates} (`{name}.json`{', the code of a day before' if name != 'losses' else ''}):", ""]
+    lines = [f"On a core of {rates} (`{name}.json`{', earlier code' if name != 'losses' else ''}):", ""]
     lines.append(f"| loss | rows x features | milliseconds | {' | '.join(peers)} |")
     lines.append("| --- | --- |" + " ---: |" * (1 + len(peers)))
     for row in record["rows"]:
