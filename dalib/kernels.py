@@ -254,7 +254,7 @@ class Laplacian(_OneBandwidth):
         rule: Scale of the sample: :func:`mean_squared_distance` or :func:`median_squared_distance`.
 
     Raises:
-        TypeError: If a number is none, or ``rule`` is no function.
+        TypeError: If a number is of another type, or ``rule`` is no function.
         ValueError: If the bandwidth is not positive and finite; where rows come, if its square is not in their dtype.
 
     Example:
@@ -281,7 +281,7 @@ class RationalQuadratic(_OneBandwidth):
         alpha: The exponent, positive; the kernel tends to the Gaussian as it grows.
 
     Raises:
-        TypeError: If a number is none, or ``rule`` is no function.
+        TypeError: If a number is of another type, or ``rule`` is no function.
         ValueError: If the bandwidth or ``alpha`` is not positive and finite; where rows come, if the square of the
             bandwidth is not in their dtype.
 

@@ -54,7 +54,7 @@ def homm_loss(
 
     Raises:
         TypeError: If the inputs are not floating-point tensors of one dtype, ``order`` or ``samples`` is not an integer,
-            or ``generator`` is none.
+            or ``generator`` is no ``torch.Generator``.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if ``order``
             or ``samples`` is below 1; if weights are negative, all zero or not one a row; if the features are too large for
             the loss to be in its dtype.

@@ -61,7 +61,7 @@ def sinkhorn_loss(
         Scalar tensor, not negative up to the tolerance; float32 for half-precision features.
 
     Raises:
-        TypeError: If the inputs are not floating-point tensors of one dtype, or a number is none.
+        TypeError: If the inputs are not floating-point tensors of one dtype, or a number is of another type.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
             are negative, all zero or not one a row; if ``epsilon``, ``iterations`` or ``tolerance`` is out of range, such
             as an epsilon below 1e-10 of the largest cost (where values may be read); if a squared distance is beyond

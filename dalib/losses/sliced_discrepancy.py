@@ -30,7 +30,7 @@ def sliced_discrepancy_loss(
         Scalar tensor, in ``[0, 2]``.
 
     Raises:
-        TypeError: If the inputs are not floating-point tensors of one dtype, or ``generator`` is none.
+        TypeError: If the inputs are not floating-point tensors of one dtype, or ``generator`` is no ``torch.Generator``.
         ValueError: If the inputs are not finite matrices of one shape, or ``directions`` is below 1.
 
     References:

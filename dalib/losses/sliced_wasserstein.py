@@ -40,7 +40,7 @@ def sliced_wasserstein_loss(
         Scalar tensor, not negative; float32 for half-precision features.
 
     Raises:
-        TypeError: If the inputs are not floating-point tensors of one dtype, or ``generator`` is none.
+        TypeError: If the inputs are not floating-point tensors of one dtype, or ``generator`` is no ``torch.Generator``.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with a row; if weights
             are negative, all zero or not one a row; if ``projections`` is below 1; if the loss is beyond
             the dtype of the inputs.

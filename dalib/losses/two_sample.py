@@ -66,7 +66,8 @@ def mmd_test(
         equal its leading term vanishes and only the p-value is to be used.
 
     Raises:
-        TypeError: If the inputs are not floating-point tensors of one dtype, or ``kernel`` or ``generator`` is none.
+        TypeError: If the inputs are not floating-point tensors of one dtype, ``kernel`` is no kernel, or ``generator`` is no
+            ``torch.Generator``.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with two rows; if
             ``permutations`` is below 1 or a bandwidth is not positive; if the kernel of these rows is not finite (on a CUDA
             device, where values are not read beforehand, all three are NaN then).

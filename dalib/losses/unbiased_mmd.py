@@ -48,7 +48,7 @@ def unbiased_mmd_loss(
         Scalar tensor, below 2; float32 for half-precision features.
 
     Raises:
-        TypeError: If the inputs are not floating-point tensors of one dtype, or ``kernel`` is none.
+        TypeError: If the inputs are not floating-point tensors of one dtype, or ``kernel`` is no kernel.
         ValueError: If the inputs are not two finite matrices of one width on one device, each with two rows; if weights
             are negative, not one a row, or fewer than two are positive; if a bandwidth is not positive.
         RuntimeError: In a second derivative with more than 4096 rows.

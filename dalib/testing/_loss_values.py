@@ -124,12 +124,10 @@ def weights(case: Case) -> None:
         counted = _weighted(case, repeated, {})
         promise = f"integer {name} must equal repeated rows" if case.repetition else f"zero {name} must equal no rows"
         case.close(_weighted(case, samples, given), counted, promise)
-        expected = list(_by_side(case, repeated["source"], repeated["target"])[1])
-        place = ("source", "target").index(side)
-        expected[place] = [_summed(gradient, counts) for gradient in expected[place]]
-        named = {f"{each_side}_weights": of_side for each_side, of_side in given.items()}
-        found = _by_side(case, samples["source"], samples["target"], named)[1]
-        _same_gradients(found, expected, f"{promise} in the gradient")
+        expected = dict(zip(samples, _by_side(case, **repeated)[1], strict=True))
+        expected[side] = [_summed(gradient, counts) for gradient in expected[side]]
+        found = _by_side(case, **samples, weights=_named(given))[1]
+        _same_gradients(found, list(expected.values()), f"{promise} in the gradient")
         # One factor for both: beside each other the weights of two domains may count.
         double = _weighted(case, samples, {other: 2 * weights for other, weights in given.items()})
         case.close(double, counted, f"the scale of {name} must not matter")
@@ -143,14 +141,17 @@ def weights(case: Case) -> None:
         case.close(both, alike, "weights of both domains at once must do what each does alone")
 
 
-def _weighted(case: Case, samples: dict[str, Any], weights: dict[str, Tensor]) -> Tensor:
-    named = {f"{side}_weights": of_side.clone() for side, of_side in weights.items()}
-    value = case(samples["source"], samples["target"], None, **named)
-    for side, of_side in weights.items():
-        expect(
-            torch.equal(named[f"{side}_weights"], of_side), f"the loss must leave the weights of the {side} as they are"
-        )
+def _weighted(case: Case, samples: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Tensor:
+    given = _named({side: of_side.clone() for side, of_side in weights.items()})
+    value = case(samples["source"], samples["target"], None, **given)
+    for side, after in zip(weights, given.values(), strict=True):
+        expect(torch.equal(after, weights[side]), f"the loss must leave the weights of the {side} as they are")
     return value
+
+
+def _named(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights by the names of their arguments."""
+    return {f"{side}_weights": of_side for side, of_side in weights.items()}
 
 
 def _counts(case: Case, rows: int) -> Tensor:
