@@ -35,6 +35,9 @@ _LOGARITHM = 1.0 if _has_fast_powers_of_e() else math.log(2)
 _NARROW = 16
 """Up to this many columns rows are narrow."""
 
+_FAR = 256
+"""From how many times their size on rows are far from zero."""
+
 _SQUARED_UP_TO = 16
 """The largest power that squarings make. Each doubles the relative error: up to 1024 gradients were off by 4e-5."""
 
@@ -141,8 +144,27 @@ def centred(rows: Tensor, counts: Tensor | None) -> Centred:
         Centred(rows=tensor([[-2.],
                 [ 2.]]), middle=tensor([7.]))
     """
-    middle = rows.mean(dim=0) if counts is None else row_parts(rows, counts) @ rows
-    return Centred(rows.sub_(middle), middle)
+    middle = _mean(rows, counts)
+    rows.sub_(middle)
+    if _are_coarse(rows, middle):
+        rows.sub_(_mean(rows, counts))
+    return Centred(rows, middle)
+
+
+def _mean(rows: Tensor, counts: Tensor | None) -> Tensor:
+    return rows.mean(dim=0) if counts is None else row_parts(rows, counts) @ rows
+
+
+def _are_coarse(rows: Tensor, middle: Tensor) -> bool:
+    """Whether what is left of the rows are multiples of a number that is not small beside them, the last digit of the middle.
+
+    Their products then lose digits that all round to one side. A mean of them is no such multiple, and without it they
+    are none. On a device, where to look takes longer than to move them, they are taken to be.
+    """
+    if not _checks.values_are_checked(rows):
+        return True
+    first = rows[0]
+    return middle.dot(middle).item() > _FAR**2 * first.dot(first).item()
 
 
 def dtype_of_pulls(rows: Tensor) -> torch.dtype:

@@ -55,6 +55,16 @@ def test_mmd_keeps_six_digits(loss, shift, size):
         assert gradient < 1e-6
 
 
+@pytest.mark.parametrize("loss", [losses.mmd_loss, losses.unbiased_mmd_loss, weighted(losses.mmd_loss)])
+@pytest.mark.parametrize("size", [(32, 24, 256), (32, 32, 2048), (600, 500, 256)])
+def test_activations_far_from_zero_keep_six_digits(loss, size):
+    """Many are zero, and all are multiples of the last digit of the number that they are moved by."""
+    source, target = (rows.relu() + FAR for rows in samples(*size, 0.2))
+    value, gradient = errors(loss, source, target)
+    assert value < 1e-6
+    assert gradient < 1e-6
+
+
 @pytest.mark.parametrize("size", [size for size in SIZES if size[0] < 2000])
 def test_joint_mmd_keeps_six_digits(size):
     source, target = samples(*size)
