@@ -8,8 +8,10 @@ import dataclasses
 import functools
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -96,36 +98,61 @@ def _beside(modules: set[str]) -> list[str]:
 def _own_file_of(module: str) -> Path | None:
     """The file of a user's module; ``None`` for modules of others and for those that are not written in Python."""
     loaded = sys.modules.get(module)
-    file = getattr(loaded, "__file__", None)
-    parent = module.rpartition(".")[0]
-    if loaded is None and (not parent or parent in sys.modules):  # one that is only imported within a function
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
-            return None
-        file = None if spec is None else spec.origin
+    file = _file_to_load(module) if loaded is None else getattr(loaded, "__file__", None)
     if file is None or not (file.endswith(".py") and own_file(file) and Path(file).is_file()):
         return None
     return Path(file)
 
 
+def _file_to_load(module: str) -> str | None:
+    """The file of a module that is only imported within a function, found without loading its packages."""
+    first, *inner = _packages_and(module)
+    try:
+        spec = importlib.util.find_spec(first)
+    except (ImportError, ValueError):
+        return None
+    for name in inner:
+        places = None if spec is None else spec.submodule_search_locations
+        spec = None if places is None else importlib.machinery.PathFinder.find_spec(name, places)
+    return None if spec is None else spec.origin
+
+
+def _packages_and(module: str) -> list[str]:
+    """The packages on the way to a module, and the module: a, a.b and a.b.c for a.b.c."""
+    return list(itertools.accumulate(module.split("."), "{}.{}".format))
+
+
 @functools.cache
 def _names_imported(module: str, text: str) -> frozenset[str]:
-    """What the text of a module imports: names of modules, and some that are none."""
+    """What the text of a module imports, packages on the way included: names of modules, and some that are none."""
     package = getattr(sys.modules.get(module), "__package__", None) or module.rpartition(".")[0]
+    tree = ast.parse(text)
+    loaders = {"import_module", "__import__"} | {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "importlib"
+        for alias in node.names
+        if alias.name == "import_module" and alias.asname
+    }
     found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (package or not node.level):
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
-                if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                    with contextlib.suppress(ImportError):  # dots that this package has no room for
-                        found.add(importlib.util.resolve_name(argument.value, package))
-    return frozenset(found)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in loaders:
+            name, within = (_spelt_out(node, place, word) for place, word in enumerate(("name", "package")))
+            if name:
+                with contextlib.suppress(ImportError):  # dots that the package has no room for
+                    found.add(importlib.util.resolve_name(name, within or package))
+    return frozenset(each for name in found for each in _packages_and(name))
+
+
+def _spelt_out(call: ast.Call, place: int, name: str) -> str:
+    """The argument at a place or of a name, where it is a text; else nothing."""
+    given = [*call.args[place : place + 1], *(each.value for each in call.keywords if each.arg == name)]
+    return next((each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)), "")
 
 
 def _line(function: Callable[..., Any]) -> str:

@@ -373,7 +373,9 @@ def test_code_that_the_users_file_imports_is_part_of_the_key(tmp_path, monkeypat
         "losses": "import importlib\nfrom of_user import numbers_of\n"
         "def gap(s, t):\n    return numbers_of.FACTOR * (s.mean() - t.mean())\n"
         "def late():\n    return importlib.import_module('of_user.late'), importlib.import_module('.later', __package__)\n"
-        "def never(name):\n    return importlib.import_module(name), importlib.import_module('....far', package='of_user')",
+        "def never(name):\n    return importlib.import_module(name), importlib.import_module('....far', package='of_user')\n"
+        "from importlib import import_module as load\n"
+        "def last():\n    return load('.last', 'beside_user'), load(package='beside_user', name='.least')",
         "numbers_of": "FACTOR = 1",
         "beside": "import json",
         "late": "LATE = 1",
@@ -382,6 +384,10 @@ def test_code_that_the_users_file_imports_is_part_of_the_key(tmp_path, monkeypat
     }
     for name, text in files.items():
         (package / f"{name}.py").write_text(text)
+    (tmp_path / "beside_user").mkdir()
+    others = [tmp_path / "beside_user" / f"{name}.py" for name in ("__init__", "last", "least")]
+    for path in others:
+        path.write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     mine = importlib.import_module("of_user.method").mine
     found = {code.code(mine)}
@@ -389,6 +395,11 @@ def test_code_that_the_users_file_imports_is_part_of_the_key(tmp_path, monkeypat
         (package / f"{name}.py").write_text(files[name] + "\n# changed")
         found.add(code.code(mine))
         assert len(found) == number
+    for path in others:
+        path.write_text("CHANGED = True")
+        found.add(code.code(mine))
+    assert len(found) == number + len(others)
+    assert "beside_user" not in sys.modules
     (package / "elsewhere.py").write_text("OTHER = 2")
     assert code.code(mine) in found
     for name in [name for name in sys.modules if name.startswith("of_user")]:
