@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,13 +213,14 @@ def named_pairs(domain_set: DomainSet, pairs: str | None) -> list[tuple[str, str
     if pairs is None:
         return None
     known = {name.lower() for names in domain_set.short_names.items() for name in names}
+    parts = pairs.split(",")
+    readings = list(itertools.islice(_readings(parts, known), 2))
+    if len(readings) > 1:
+        ways = " and ".join("; ".join(each) for each in readings)
+        raise ValueError(f"--pairs must be readable in one way, got {pairs!r}, which can mean {ways}")
     found = []
-    parts = [part for part in pairs.split(",") if part.strip()]
-    while parts:
-        # The fewest parts that name two domains; where none do, the first one says what is wrong.
-        joined = (",".join(parts[:count]).strip() for count in range(1, len(parts) + 1))
-        pair = next((each for each in joined if _fitting(each, known)), parts[0].strip())
-        parts = parts[1 + pair.count(",") :]
+    # Where no reading names domains alone, the parts say what is wrong.
+    for pair in readings[0] if readings else filter(None, map(str.strip, parts)):
         cuts = _cuts(pair)
         if not cuts:
             raise ValueError(f"--pairs must look like A-W,W-A (source-target), got {pair!r}")
@@ -238,6 +240,19 @@ def _cuts(pair: str) -> list[tuple[str, str]]:
     """What is before and behind each dash of a text."""
     cuts = [(pair[:k].strip(), pair[k + 1 :].strip()) for k, sign in enumerate(pair) if sign == "-"]
     return [cut for cut in cuts if all(cut)]
+
+
+def _readings(parts: Sequence[str], known: Collection[str]) -> Iterator[list[str]]:
+    """The ways to join parts of a text that was cut at its commas to pairs of known domains."""
+    if not parts:
+        yield []
+    elif not parts[0].strip():
+        yield from _readings(parts[1:], known)
+    commas = 2 * max(name.count(",") for name in known)
+    for count in range(1, min(len(parts), commas + 1) + 1):
+        pair = ",".join(parts[:count]).strip()
+        if _fitting(pair, known):
+            yield from ([pair, *rest] for rest in _readings(parts[count:], known))
 
 
 def _fitting(pair: str, known: Collection[str]) -> list[tuple[str, str]]:

@@ -80,7 +80,12 @@ def test_pairs_are_matched_against_the_known_names():
         ("York", "leeds, night"),
         ("Leeds, day", "Leeds, night"),
     ]
-    assert named_pairs(commas, "Y-X,York-Leeds, night") == [("Y", "X"), ("York", "Leeds, night")]
+    longer = small("Paris", "Paris, TX", "London")
+    assert named_pairs(longer, "London-Paris, TX,L-Paris") == [("London", "Paris, TX"), ("L", "Paris")]
+    assert named_pairs(longer, "London-Paris, T") == [("London", "Paris, T")]
+    assert named_pairs(small(",a", "b"), ",a-b") == [(",a", "b")]
+    with pytest.raises(ValueError, match=r"readable in one way, got 'b-a,b-a', which can mean b-a; b-a and b-a,b-a"):
+        named_pairs(small("a", "b", "a,b-a"), "b-a,b-a")
     # names that nobody knows go on to the check that lists the known ones
     assert named_pairs(dashed, "A-X") == [("A", "X")]
     both = small("a", "a-b", "b", "b-b")
