@@ -153,6 +153,17 @@ def with_floor(scale: Tensor, around: Tensor, *, over: float = 1.0) -> Tensor:
     return torch.maximum(scale, torch.dot(rounding, rounding)).clamp_min(limits.tiny * 2**10 * over)
 
 
+def number_with_floor(scale: float, around: float, dtype: torch.dtype, *, over: float = 1.0) -> float:
+    """:func:`with_floor` of numbers: the scale of rows in ``dtype`` around what has the square ``around``.
+
+    Example:
+        >>> number_with_floor(2.0, 0.0, torch.float32)
+        2.0
+    """
+    limits = torch.finfo(dtype)
+    return max(scale, around * limits.eps**2 * over, limits.tiny * 2**10 * over)
+
+
 def refuse_infinite(widest: Tensor, rows: Tensor) -> None:
     """Raise if the largest variance of a kernel for these rows is not finite, where values are checked."""
     if _checks.values_are_checked(widest) and not math.isfinite(widest):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dalib import _checks
-from dalib._bandwidths import refuse_infinite, with_floor
+from dalib._bandwidths import number_with_floor, refuse_infinite, with_floor
 from dalib.distances import mean_squared_distance
 from dalib.kernels import Gaussian
 
@@ -48,6 +48,10 @@ class Centred(NamedTuple):
     rows: Tensor
     middle: Tensor
     """What was taken from each row, shape ``(d,)``."""
+    square: float | None
+    """The squared length of that, where values are checked."""
+    parts: Tensor
+    """What part of the sample each row is, shape ``(N,)``."""
 
 
 class Scales(NamedTuple):
@@ -68,9 +72,23 @@ class Scales(NamedTuple):
         if self.multiples is None:
             assert given is not None
             return given.amax()
-        widest = with_floor(spread(), rows.middle, over=over) * (max(self.multiples) / over)
-        refuse_infinite(widest, rows.rows)
-        return widest
+        times = max(self.multiples) / over
+        if rows.square is None or math.isinf(rows.square):
+            widest = with_floor(spread(), rows.middle, over=over) * times
+            refuse_infinite(widest, rows.rows)
+            return widest
+        # Of numbers: each operation on a tensor of one takes a small batch half a percent.
+        dtype = rows.rows.dtype
+        found = number_with_floor(float(spread()), rows.square, dtype, over=over) * times
+        if not found <= torch.finfo(dtype).max:
+            _checks.refuse_overflow(rows.rows)
+        return rows.rows.new_full((), found)
+
+    def distance(self, widest: Tensor, rows: Tensor) -> float:
+        """The mean squared distance of rows around their mean: what the largest variance tells of it, or else their own."""
+        if self.multiples is not None:
+            return float(widest) / max(self.multiples)
+        return 2 * float(torch.linalg.vector_norm(rows, dim=1).square_().mean())
 
     def variances(self, given: Tensor | None, widest: Tensor) -> Tensor:
         """All variances, shape ``(B,)``."""
@@ -142,29 +160,25 @@ def centred(rows: Tensor, counts: Tensor | None) -> Centred:
     Example:
         >>> centred(torch.tensor([[5.0], [9.0]]), None)
         Centred(rows=tensor([[-2.],
-                [ 2.]]), middle=tensor([7.]))
+                [ 2.]]), middle=tensor([7.]), square=49.0, parts=tensor([0.5000, 0.5000]))
     """
-    middle = _mean(rows, counts)
+    parts = _row_parts(rows, counts)
+    middle = parts @ rows
     rows.sub_(middle)
-    if _are_coarse(rows, middle):
-        rows.sub_(_mean(rows, counts))
-    return Centred(rows, middle)
+    square = float(middle.dot(middle)) if _checks.values_are_checked(rows) else None
+    if square is None or _are_coarse(rows, square):  # on a device to look takes longer than to move them
+        rows.sub_(parts @ rows)
+    return Centred(rows, middle, square, parts)
 
 
-def _mean(rows: Tensor, counts: Tensor | None) -> Tensor:
-    return rows.mean(dim=0) if counts is None else row_parts(rows, counts) @ rows
-
-
-def _are_coarse(rows: Tensor, middle: Tensor) -> bool:
+def _are_coarse(rows: Tensor, square: float) -> bool:
     """Whether what is left of the rows are multiples of a number that is not small beside them, the last digit of the middle.
 
     Their products then lose digits that all round to one side. A mean of them is no such multiple, and without it they
-    are none. On a device, where to look takes longer than to move them, they are taken to be.
+    are none.
     """
-    if not _checks.values_are_checked(rows):
-        return True
     first = rows[0]
-    return middle.dot(middle).item() > _FAR**2 * first.dot(first).item()
+    return square > _FAR**2 * float(first.dot(first))
 
 
 def dtype_of_pulls(rows: Tensor) -> torch.dtype:
@@ -177,11 +191,11 @@ def dtype_of_pulls(rows: Tensor) -> torch.dtype:
     return torch.float64 if rows.shape[1] <= _NARROW else rows.dtype
 
 
-def row_parts(rows: Tensor, counts: Tensor | None) -> Tensor:
+def _row_parts(rows: Tensor, counts: Tensor | None) -> Tensor:
     """What part of the sample each row is, shape ``(N,)``.
 
     Example:
-        >>> row_parts(torch.zeros(2, 3), None)
+        >>> _row_parts(torch.zeros(2, 3), None)
         tensor([0.5000, 0.5000])
     """
     return rows.new_full((len(rows),), 1 / len(rows)) if counts is None else counts / counts.sum()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,16 +16,47 @@ from dalib.losses._gaussian_scales import (
     Scales,
     centred,
     dtype_of_pulls,
-    row_parts,
     sums_of_kernels,
     unit_of_exponents,
 )
 from dalib.losses._piled import piled
 
 
-def mix(weights: Tensor, mixing: Tensor | None) -> Tensor:
-    """``weights @ mixing``, where no mixing is the identity."""
-    return weights if mixing is None else weights @ mixing
+class Form(NamedTuple):
+    """A weighted sum of products of Gaussian kernels over all pairs of rows: see ``_kernel_form``."""
+
+    layers: Sequence[Sequence[Tensor]]
+    scales: Sequence[Scales]
+    given: Sequence[Tensor | None]
+    """The variances of each factor, unless they are multiples of the mean squared distance."""
+    counts: Tensor | None
+    weights: Tensor
+    mixing: Tensor | None
+    levels: Sequence[Sequence[float]] | None
+
+    @property
+    def kernels(self) -> int:
+        """How many products of kernels the average is of."""
+        return math.prod(each.number(known) for each, known in zip(self.scales, self.given, strict=True))
+
+    def mixed(self, columns: Tensor) -> Tensor:
+        """``columns @ mixing``, where no mixing is the identity."""
+        return columns if self.mixing is None else columns @ self.mixing
+
+    def in_float64(self) -> Form:
+        """The same form of more digits; of weights that are known as numbers these, too."""
+        weights = self.weights.to(torch.float64, copy=True)
+        if self.levels is not None:
+            lengths = [len(part) for part in self.layers[0]]
+            for rows, level in zip(weights.split_with_sizes(lengths), self.levels, strict=True):
+                rows.copy_(rows.new_tensor(level))
+        return self._replace(
+            layers=[[part.double() for part in parts] for parts in self.layers],
+            given=[each if each is None else each.double() for each in self.given],
+            counts=self.counts if self.counts is None else self.counts.double(),
+            weights=weights,
+            mixing=self.mixing if self.mixing is None else self.mixing.double(),
+        )
 
 
 def product(factors: Sequence[Tensor]) -> Tensor:
@@ -47,37 +79,30 @@ def value_of(layers: Sequence[Tensor], variances: Sequence[Tensor], weights: Ten
             for rows, each in zip(layers, variances, strict=True)
         ]
     )
-    return (mix(weights, mixing) * (kernel @ weights)).sum()
+    return ((weights if mixing is None else weights @ mixing) * (kernel @ weights)).sum()
 
 
-def dense(
-    layers: Sequence[Sequence[Tensor]],
-    scales: Sequence[Scales],
-    given: Sequence[Tensor | None],
-    counts: Tensor | None,
-    weights: Tensor,
-    mixing: Tensor | None,
-    wants_gradient: bool,
-) -> tuple[Tensor, ...]:
+def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     """The value, half its gradient by the weights, the widest variances, and of each layer two factors of its gradient.
 
     The first factor is of rows x rows, so that what flows in on the way back scales a small matrix. Gradients are still to be
     divided by the widest variance of their layer.
     """
-    mixed = mix(weights, mixing)
-    around = [centred(piled(parts), counts) for parts in layers]
+    weights, counts = form.weights, form.counts
+    mixed = form.mixed(weights)
+    around = [centred(piled(parts), counts) for parts in form.layers]
     # Matrices of all pairs are few and written over: each that is fresh comes from outside of the cache.
     spare = weights.new_empty(len(weights), len(weights))
-    blocks = [_Block(*each, counts, wants_gradient, spare) for each in zip(around, scales, given, strict=True)]
+    blocks = [_Block(*each, wants_gradient, spare) for each in zip(around, form.scales, form.given, strict=True)]
     widest = [block.widest for block in blocks]
-    count = math.prod(each.number(known) for each, known in zip(scales, given, strict=True))
+    count = form.kernels
     # Numbers are factors of a product where they can be: on their own each is another pass, as dear as the small ones.
     first, *others = (block.kernel for block in blocks)
     kernel = functools.reduce(functools.partial(torch.mul, out=spare), others, first)
     sums = torch.addmm(weights, kernel, weights, beta=0, alpha=1 / count)
-    value = (mixed * sums).sum()
+    value = mixed.flatten().dot(sums.flatten())
     if not wants_gradient:
-        return value, mix(sums, mixing), *widest
+        return value, form.mixed(sums), *widest
     pairs = torch.addmm(spare, mixed, weights.mT, beta=0, alpha=2 / count, out=spare)
     pulls = []
     exact = [dtype_of_pulls(each.rows) for each in around]
@@ -94,21 +119,19 @@ def dense(
         own.sub_(pull.sum(dim=1))
         pulls.append(pull)
     rows = [each.rows.to(dtype) for each, dtype in zip(around, exact, strict=True)]
-    return value, mix(sums, mixing), *widest, *pulls, *rows
+    return value, form.mixed(sums), *widest, *pulls, *rows
 
 
 class _Block:
     """One factor of the kernel, and of its slope, for all pairs."""
 
-    def __init__(
-        self, around: Centred, scales: Scales, given: Tensor | None, counts: Tensor | None, slope: bool, spare: Tensor
-    ) -> None:
-        exponent = around.rows @ around.rows.mT
-        halves = exponent.diagonal() * 0.5  # of the same product, so that the diagonal becomes exactly zero
-        exponent.sub_(halves).sub_(halves.unsqueeze(1)).clamp_(max=0)
+    def __init__(self, around: Centred, scales: Scales, given: Tensor | None, slope: bool, spare: Tensor) -> None:
+        exponent = torch.mm(around.rows, around.rows.mT)
+        squares = exponent.diagonal().clone()  # of the same product, so that the diagonal becomes exactly zero
+        exponent.sub_(squares, alpha=0.5).sub_(squares.unsqueeze(1), alpha=0.5).clamp_(max=0)
 
         def spread() -> Tensor:
-            parts = row_parts(around.rows, counts)
+            parts = around.parts
             return torch.dot(torch.addmv(parts, exponent, parts, beta=0, alpha=-1), parts)
 
         self.widest = scales.widest(given, around, spread, over=0.5)

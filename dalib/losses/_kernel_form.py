@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,9 +21,10 @@ from torch import Tensor
 from dalib import _checks
 from dalib._uncompiled import uncompiled
 from dalib.kernels import Gaussian
-from dalib.losses._gaussian_scales import scales_of
-from dalib.losses._kernel_dense import dense, value_of
+from dalib.losses._gaussian_scales import Scales, scales_of
+from dalib.losses._kernel_dense import Form, dense, value_of
 from dalib.losses._kernel_tiles import tiled
+from dalib.losses._lost_digits import are_lost, may_lose_digits
 from dalib.losses._raised_to_zero import raised_to_zero
 
 Part = TypeVar("Part")
@@ -102,7 +103,7 @@ def _by_hand(
     except ValueError:  # the rows have no scale that a bandwidth could be
         _refuse_not_finite(layers)
         raise
-    if _checks.values_are_checked(value) and not math.isfinite(value.detach()):
+    if _checks.values_are_checked(value) and not math.isfinite(value.item()):
         _refuse_not_finite(layers)
         _checks.refuse_overflow(max(parts, key=lambda rows: float(rows.detach().abs().max())))
     return value.to(dtype)
@@ -124,7 +125,7 @@ def kernel_times(rows: Tensor, kernel: Gaussian, columns: Tensor) -> Tensor:
                 [0.1353, 1.0000]])
     """
     scales, variances = scales_of(kernel, [rows], None)
-    return tiled([[rows]], [scales], [variances], None, columns, None, None, False)[1]
+    return tiled(Form([[rows]], [scales], [variances], None, columns, None, None), False)[1]
 
 
 def _may_require_gradient(x: Tensor) -> bool:
@@ -141,21 +142,20 @@ class _KernelForm(torch.autograd.Function):
     def forward(*inputs: Any) -> tuple[Tensor, ...]:  # unnamed: torch binds the names anew in every call
         scales, wants_gradient, levels, mixing, counts, weights, *rest = inputs
         parts, given = rest[: -len(scales)], rest[-len(scales) :]
-        what = _layers(parts, len(scales)), scales, given, counts, weights, mixing
-        if weights.shape[0] <= TILE_ABOVE:
-            value, *others = dense(*what, wants_gradient)
-        else:
-            value, *others = tiled(*what, levels, wants_gradient)
-        return (value.clamp_min(0) if mixing is None else value, *others)  # below zero only by rounding
+        form = Form(_layers(parts, len(scales)), scales, given, counts, weights, mixing, levels)
+        value, *others = (dense if weights.shape[0] <= TILE_ABOVE else tiled)(form, wants_gradient)
+        if mixing is None and not (_checks.values_are_checked(value) and float(value) >= 0):  # below only by rounding
+            value = value.clamp_min(0)
+        return value, *others
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        scales, _, _, mixing, _, weights, *rest = inputs
-        ctx.scales = scales
+        scales, _, levels, mixing, counts, weights, *rest = inputs
+        ctx.scales, ctx.levels = scales, levels
         ctx.parts = len(rest) - len(scales)
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(mixing, weights, *rest, *output[1:])
+        ctx.save_for_backward(mixing, counts, weights, *rest, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, of_value: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -164,7 +164,7 @@ class _KernelForm(torch.autograd.Function):
         of_parts: Sequence[Tensor | None] = (None,) * ctx.parts
         if of_value is None:
             return (*_NO_TENSORS, None, *of_parts, *none)
-        mixing, weights, *saved = ctx.saved_tensors
+        mixing, counts, weights, *saved = ctx.saved_tensors
         parts, given, half_of_weights = (
             saved[: ctx.parts],
             saved[ctx.parts : ctx.parts + layers],
@@ -179,7 +179,8 @@ class _KernelForm(torch.autograd.Function):
         if any(ctx.needs_input_grad[6:]):
             gradients = [of_value / width * each for each, width in zip(of_layers, widest, strict=True)]
             if rows:  # one dense block leaves the last product to be done
-                gradients = [(pull @ centred).to(weights.dtype) for pull, centred in zip(gradients, rows, strict=True)]
+                form = Form(_layers(parts, layers), ctx.scales, given, counts, weights, mixing, ctx.levels)
+                gradients = _last_products(form, gradients, rows, widest, of_value)
             lengths = [part.shape[0] for part in parts[: ctx.parts // layers]]
             of_parts = [part for gradient in gradients for part in gradient.split_with_sizes(lengths)]
         of_weights = 2 * of_value * half_of_weights if ctx.needs_input_grad[5] else None
@@ -200,8 +201,53 @@ class _KernelForm(torch.autograd.Function):
         return tuple(torch.stack(parts) for parts in zip(*made, strict=True)), (0,) * len(made[0])
 
 
-# Looked up by torch in every call; without this it is made anew each time, at a tenth of the time of a small batch.
-_KernelForm.forward.__signature__ = inspect.signature(_KernelForm.forward)  # type: ignore[attr-defined]
+class _Bound(NamedTuple):
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def apply_defaults(self) -> None:
+        """There are none."""
+
+
+class _AsTheyCome(inspect.Signature):
+    """Arguments are bound by torch in every call. To do so by their names would take a tenth of the time of a small batch."""
+
+    def bind(self, *args: Any, **kwargs: Any) -> _Bound:  # type: ignore[override]
+        """The arguments."""
+        return _Bound(args, kwargs)
+
+
+_KernelForm.forward.__signature__ = _AsTheyCome()  # type: ignore[attr-defined]
+
+
+def _last_products(
+    form: Form, pulls: Sequence[Tensor], rows: Sequence[Tensor], widest: Sequence[Tensor], of_value: Tensor
+) -> list[Tensor]:
+    """What :func:`dense` leaves to be done; in float64 from the start where that shows that float32 does not do."""
+    dtype = form.weights.dtype
+    gradients = [torch.mm(pull, each).to(dtype) for pull, each in zip(pulls, rows, strict=True)]
+    if not any(map(_digits_are_lost, gradients, pulls, rows, form.scales, widest)):
+        return gradients
+    exact, count = dense(form.in_float64(), True)[2:], len(form.layers)
+    return [
+        torch.mm(of_value / width * pull, each).to(dtype)
+        for width, pull, each in zip(exact[:count], exact[count : 2 * count], exact[2 * count :], strict=True)
+    ]
+
+
+def _digits_are_lost(gradient: Tensor, pulls: Tensor, rows: Tensor, scales: Scales, widest: Tensor) -> bool:
+    if not may_lose_digits(gradient):
+        return False
+    distance, of_pulls = scales.distance(widest, rows), _square(pulls)
+    # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.
+    if not are_lost(_square(gradient[: -(-len(gradient) // 2)]), of_pulls, distance, pulls.dtype):
+        return False
+    return are_lost(_square(gradient), of_pulls - _square(pulls.diagonal()), distance, pulls.dtype)
+
+
+def _square(x: Tensor) -> float:
+    flat = x.reshape(-1)
+    return float(flat.dot(flat))
 
 
 def _gradient_in_graph(

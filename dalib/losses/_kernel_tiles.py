@@ -12,13 +12,13 @@ from dalib.losses._gaussian_scales import (
     Scales,
     centred,
     dtype_of_pulls,
-    row_parts,
     slopes_of_kernels,
     sums_of_kernels,
     totals_of_kernels,
     unit_of_exponents,
 )
-from dalib.losses._kernel_dense import mix, product
+from dalib.losses._kernel_dense import Form, product
+from dalib.losses._lost_digits import are_lost, may_lose_digits
 from dalib.losses._piled import piled
 
 _TILE = {"cpu": 512, "cuda": 4096}
@@ -31,26 +31,20 @@ _PANEL = {"cpu": 2**17, "cuda": 2**24}
 """How many numbers of a tile take their passes together: on a CPU two such panels fit into the cache of one core."""
 
 
-def tiled(
-    layers: Sequence[Sequence[Tensor]],
-    scales: Sequence[Scales],
-    given: Sequence[Tensor | None],
-    counts: Tensor | None,
-    weights: Tensor,
-    mixing: Tensor | None,
-    levels: Sequence[Sequence[float]] | None,
-    wants_gradient: bool,
-) -> tuple[Tensor, ...]:
+def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     """The value, half its gradient by the weights, the widest variances, and the gradients by the layers, all in the cache.
 
     With ``levels`` the weights are constants, and in place of their gradient comes an empty tensor. Gradients are still to be
     divided by the widest variance of their layer.
     """
-    count = math.prod(each.number(known) for each, known in zip(scales, given, strict=True))
-    mixed = mix(weights, mixing)
+    weights, levels, count = form.weights, form.levels, form.kernels
+    mixed = form.mixed(weights)
     with torch.inference_mode():  # each of the many small operations costs less where autograd does not look on
-        grid = _Grid([len(part) for part in layers[0]], weights.device.type)
-        factors = [_Factor(*each, counts, grid, wants_gradient) for each in zip(layers, scales, given, strict=True)]
+        grid = _Grid([len(part) for part in form.layers[0]], weights.device.type)
+        factors = [
+            _Factor(*each, form.counts, grid, wants_gradient)
+            for each in zip(form.layers, form.scales, form.given, strict=True)
+        ]
         if levels is None:
             swept = _sweep(factors, grid, weights, mixed, wants_gradient, 2 / count)
         else:
@@ -58,13 +52,20 @@ def tiled(
     # Autograd saves what is returned, and saves nothing that was made in there.
     if levels is None:
         sums = swept / count
-        value, half_of_weights = (mixed * sums).sum(), mix(sums, mixing)
+        value, half_of_weights = (mixed * sums).sum(), form.mixed(sums)
     else:
         value, half_of_weights = (swept / count).to(weights.dtype), weights.new_empty(0)
     widest = [factor.widest.clone() for factor in factors]
     if not wants_gradient:
         return value, half_of_weights, *widest
-    return value, half_of_weights, *widest, *(factor.gradient() for factor in factors)
+    gradients = [factor.gradient() for factor in factors]
+    if any(factor.lost_digits() for factor in factors):
+        exact = tiled(form.in_float64(), True)[2:]
+        gradients = [
+            (each * (width / of_each)).to(width.dtype)  # each is still to be divided by its own width
+            for width, of_each, each in zip(widest, exact[: len(widest)], exact[len(widest) :], strict=True)
+        ]
+    return value, half_of_weights, *widest, *gradients
 
 
 def _sweep(
@@ -73,7 +74,7 @@ def _sweep(
     """``K weights``; on the way the gradients of the factors add up, times ``share``."""
     sums = torch.zeros_like(weights)
     of, pulls, made = (grid.blocks(each) for each in (weights, mixed, sums))
-    for i, j in _tiles(factors, grid):
+    for i, j in _tiles(factors, grid, wants_gradient):
         tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
         kernel = product([kernel for kernel, _ in tiles])
         made[i].addmm_(kernel, of[j])
@@ -94,7 +95,7 @@ def _sweep_of_levels(
     """
     totals: dict[float, list[Tensor]] = {}
     powers = factors[0].powers if len(factors) == 1 else None
-    for i, j in _tiles(factors, grid):
+    for i, j in _tiles(factors, grid, wants_gradient):
         pair = sum(left * right for left, right in zip(levels[grid.part[i]], levels[grid.part[j]], strict=True))
         if powers is None:
             tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
@@ -117,12 +118,14 @@ def _sweep_of_levels(
     return torch.stack(parts).sum()
 
 
-def _tiles(factors: Sequence[_Factor], grid: _Grid) -> Iterator[tuple[int, int]]:
+def _tiles(factors: Sequence[_Factor], grid: _Grid, wants_gradient: bool) -> Iterator[tuple[int, int]]:
     """The tiles, one after another; the factors hold the left rows of each."""
     for block, halves, partners in grid.runs:
         for factor in factors:
             factor.hold(block, halves)
         yield from partners
+        for factor in factors if wants_gradient else ():
+            factor.finish(block)
 
 
 def _slopes(tiles: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
@@ -206,7 +209,7 @@ class _Factor:
         squares = torch.linalg.vector_norm(rows, dim=1).square_()
 
         def spread() -> Tensor:
-            parts = row_parts(rows, counts)
+            parts = around.parts
             middle = parts @ rows  # of centred rows: taking its square away cancels next to no digits
             half: Tensor = (parts @ squares - middle @ middle).clamp_min(0)
             return half
@@ -215,6 +218,7 @@ class _Factor:
         self.ratios = scales.ratios(given, self.widest)
         self.powers = scales.powers
         self.scale = 1 / unit_of_exponents(self.widest)
+        self.distance = 2 * squares.mean()
         halves = squares.mul_(self.scale * -0.5)
         # The two more columns take the halves of the squares off within the product: rows of ``left`` times those of
         # ``right`` are the exponents, minus half the squared distances in units of the widest variance.
@@ -233,8 +237,12 @@ class _Factor:
             self.columns = grid.blocks(rows.to(self.exact))
             with torch.inference_mode(False):  # autograd saves it
                 self.total = torch.zeros(rows.shape, dtype=self.exact, device=rows.device)
-            self.mass = torch.zeros_like(halves, dtype=torch.float64)
-            self.totals, self.masses = grid.blocks(self.total), grid.blocks(self.mass)
+            self.totals = grid.blocks(self.total)
+            # Of pairs within a part and across parts: these have other signs, and the size of the pulls is seen of each alone.
+            self.mass = torch.zeros(2, len(rows), dtype=torch.float64, device=rows.device)
+            self.masses = [grid.blocks(each) for each in self.mass]
+            self.part, self.lengths = grid.part, list(grid.lengths)
+            self.watches, self.squares = may_lose_digits(rows), list[Tensor]()
 
     def hold(self, block: int, halves: tuple[int, int]) -> None:
         """Makes what is left in the tiles of a block of rows and of its halves."""
@@ -276,16 +284,34 @@ class _Factor:
     def add(self, i: int, j: int, steep: Tensor, pair: float) -> None:
         """What a tile of slopes times ``pair`` adds to the gradients of its rows: a tile serves both its sides."""
         steep = steep if steep.dtype == self.exact else steep.to(self.exact)
-        self.masses[i].add_(_sums(steep, 1), alpha=pair)
+        masses = self.masses[self.part[i] != self.part[j]]
+        masses[i].add_(_sums(steep, 1), alpha=pair)
         if j != i:
-            self.masses[j].add_(_sums(steep, 0), alpha=pair)
+            masses[j].add_(_sums(steep, 0), alpha=pair)
             self.totals[j].addmm_(steep.mT, self.columns[i], alpha=pair)
         self.totals[i].addmm_(steep, self.columns[j], alpha=pair)
 
+    def finish(self, block: int) -> None:
+        """Takes the rows of a block, of which no tile is left, off their gradients, while both are in the cache."""
+        within, across = (each[block] for each in self.masses)
+        total = self.totals[block].addcmul_((within + across)[:, None].to(self.exact), self.columns[block], value=-1)
+        if self.watches:
+            flat = total.view(-1)
+            self.squares.append(flat.dot(flat))
+
     def gradient(self) -> Tensor:
         """The sum of ``steep_ij (x_j - x_i)``."""
-        mass, rows = self.mass[:, None].to(self.exact), self.rows.to(self.exact)
-        return self.total.addcmul_(mass, rows, value=-1).to(self.rows.dtype)
+        return self.total.to(self.rows.dtype)
+
+    def lost_digits(self) -> bool:
+        """Whether rounding has taken too many digits of the gradient."""
+        if not self.watches:
+            return False
+        pulls = 0.0  # for each pull of a row to a part stands their mean
+        for squares, rows in zip(self.mass.square().split_with_sizes(self.lengths, dim=1), self.lengths, strict=True):
+            within, across = squares.sum(dim=1).tolist()
+            pulls += within / rows + across / max(1, len(self.rows) - rows)
+        return are_lost(sum(map(float, self.squares)), pulls, float(self.distance), self.exact)
 
 
 def _sums(tile: Tensor, dim: int) -> Tensor:

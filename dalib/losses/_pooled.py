@@ -18,10 +18,8 @@ class Pooled(NamedTuple):
 
     parts: tuple[Tensor, Tensor]
     """The source rows, shape ``(n, d)``, and the target rows, shape ``(m, d)``."""
-    source: Tensor
-    """The share of each source row in the source mean, shape ``(n,)``."""
-    target: Tensor
-    """Same for the target rows, shape ``(m,)``."""
+    given: tuple[Tensor | None, Tensor | None]
+    """The share of each source row in the source mean and of each target row in the target mean, where weights were given."""
     weights: Tensor | None
     """What a row counts in the pooled sample, shape ``(n + m,)``: the weights as given, in units of the largest; ``None``
     for all one."""
@@ -32,14 +30,32 @@ class Pooled(NamedTuple):
         return torch.cat(self.parts)
 
     @property
+    def source(self) -> Tensor:
+        """The share of each source row in the source mean, shape ``(n,)``."""
+        return shares(self.parts[0], None, "") if self.given[0] is None else self.given[0]
+
+    @property
+    def target(self) -> Tensor:
+        """Same for the target rows, shape ``(m,)``."""
+        return shares(self.parts[1], None, "") if self.given[1] is None else self.given[1]
+
+    @property
     def signs(self) -> Tensor:
         """The source shares and minus the target shares, shape ``(n + m,)``."""
-        return torch.cat([self.source, -self.target])
+        if self.levels is None:
+            return torch.cat([self.source, -self.target])
+        lengths = [len(part) for part in self.parts]
+        signs = self.parts[0].new_empty(sum(lengths))
+        for part, (level,) in zip(
+            signs.split_with_sizes(lengths), self.levels, strict=True
+        ):  # fewer operations than the above
+            part.fill_(level)
+        return signs
 
     @property
     def levels(self) -> tuple[tuple[float], tuple[float]] | None:
         """The number that all signs of a part are, for source and target, where no weights were given."""
-        return None if self.weights is not None else ((1 / len(self.source),), (-1 / len(self.target),))
+        return None if self.weights is not None else ((1 / len(self.parts[0]),), (-1 / len(self.parts[1]),))
 
 
 def pool(
@@ -63,14 +79,9 @@ def pool(
     _checks.two_samples(source, target, min_rows=min_rows, values=values)
     if dtype is not None:
         source, target = source.to(dtype), target.to(dtype)
-    source_shares = shares(source, source_weights, "source_weights")
-    target_shares = shares(target, target_weights, "target_weights")
-    return Pooled(
-        (source, target),
-        source_shares,
-        target_shares,
-        _given(source, target, source_weights, target_weights),
-    )
+    samples = ((source, source_weights, "source_weights"), (target, target_weights, "target_weights"))
+    known = [None if weights is None else shares(rows, weights, name) for rows, weights, name in samples]
+    return Pooled((source, target), (known[0], known[1]), _given(source, target, source_weights, target_weights))
 
 
 def _given(
