@@ -29,10 +29,19 @@ def shares(rows: Tensor, weights: Tensor | None, name: str) -> Tensor:
     """
     if weights is None:
         return rows.new_full(rows.shape[:1], 1 / rows.shape[0])
+    return exact_shares(rows, weights, name).to(rows.dtype)
+
+
+def exact_shares(rows: Tensor, weights: Tensor, name: str) -> Tensor:
+    """:func:`shares` in float64: where two means nearly cancel, the rounding of their shares' sum would be seen.
+
+    Example:
+        >>> exact_shares(torch.zeros(2, 3), torch.tensor([1.0, 3.0]), "weights")
+        tensor([0.2500, 0.7500], dtype=torch.float64)
+    """
     _checks.row_weights(weights, rows, name)
-    # In float64: where two means nearly cancel, the rounding of their shares' sum would be seen.
     doubles = relative(weights, torch.float64)
-    return (doubles / doubles.sum()).to(rows.dtype)
+    return doubles / doubles.sum()
 
 
 def relative(weights: Tensor, dtype: torch.dtype) -> Tensor:

@@ -35,6 +35,11 @@ class Form(NamedTuple):
     levels: Sequence[Sequence[float]] | None
 
     @property
+    def columns(self) -> Tensor:
+        """The weights in the dtype of the rows."""
+        return self.weights.to(self.layers[0][0].dtype)
+
+    @property
     def kernels(self) -> int:
         """How many products of kernels the average is of."""
         return math.prod(each.number(known) for each, known in zip(self.scales, self.given, strict=True))
@@ -71,6 +76,7 @@ def product(factors: Sequence[Tensor]) -> Tensor:
 
 def value_of(layers: Sequence[Tensor], variances: Sequence[Tensor], weights: Tensor, mixing: Tensor | None) -> Tensor:
     """The form by operations that autograd, ``torch.func`` and the compiler can take apart, as often as they like."""
+    weights = weights.to(layers[0].dtype)
     counts = weights.detach().abs().sum(dim=1)  # which rows are there at all
     parts = counts / counts.sum().clamp_min(torch.finfo(counts.dtype).tiny)
     kernel = product(
@@ -88,7 +94,7 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     The first factor is of rows x rows, so that what flows in on the way back scales a small matrix. Gradients are still to be
     divided by the widest variance of their layer.
     """
-    weights, counts = form.weights, form.counts
+    weights, counts = form.columns, form.counts
     mixed = form.mixed(weights)
     around = [centred(piled(parts), counts) for parts in form.layers]
     # Matrices of all pairs are few and written over: each that is fresh comes from outside of the cache.

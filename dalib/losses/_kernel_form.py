@@ -51,7 +51,7 @@ def kernel_form(
         layers: The rows of each factor of the kernel, in parts such as source and target: shapes ``(n, d_l)`` and
             ``(m, d_l)`` with ``n + m = N``, the same for all factors.
         kernels: The factors.
-        weights: Shape ``(N,)`` or ``(N, C)``.
+        weights: Shape ``(N,)`` or ``(N, C)``, in the dtype of the rows or a wider one.
         mixing: Shape ``(C, C)``, symmetric, outside the graph; default: the identity.
         levels: The weights once more, where all rows of a part have the same ones and no gradient, without ``mixing``: one
             sequence of ``C`` numbers a part. Tiles then take fewer passes.
@@ -88,7 +88,7 @@ def _by_hand(
     counts: Tensor | None,
 ) -> Tensor:
     """The form whose gradient is made together with the value."""
-    dtype = weights.dtype
+    dtype = layers[0][0].dtype
     if torch.is_grad_enabled() and weights.requires_grad:
         # Their gradient is a difference of kernel means: of alike samples it would keep four digits of float32.
         layers = [[part.double() for part in layer] for layer in layers]
@@ -224,7 +224,7 @@ def _last_products(
     form: Form, pulls: Sequence[Tensor], rows: Sequence[Tensor], widest: Sequence[Tensor], of_value: Tensor
 ) -> list[Tensor]:
     """What :func:`dense` leaves to be done; in float64 from the start where that shows that float32 does not do."""
-    dtype = form.weights.dtype
+    dtype = form.layers[0][0].dtype
     gradients = [torch.mm(pull, each).to(dtype) for pull, each in zip(pulls, rows, strict=True)]
     if not any(map(_digits_are_lost, gradients, pulls, rows, form.scales, widest)):
         return gradients

@@ -37,7 +37,7 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     With ``levels`` the weights are constants, and in place of their gradient comes an empty tensor. Gradients are still to be
     divided by the widest variance of their layer.
     """
-    weights, levels, count = form.weights, form.levels, form.kernels
+    weights, levels, count = form.columns, form.levels, form.kernels
     mixed = form.mixed(weights)
     with torch.inference_mode():  # each of the many small operations costs less where autograd does not look on
         grid = _Grid([len(part) for part in form.layers[0]], weights.device.type)

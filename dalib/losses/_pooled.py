@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dalib import _checks
 from dalib.kernels import Gaussian, Kernel
-from dalib.row_weights import relative, shares
+from dalib.row_weights import exact_shares, relative, shares
 
 
 class Pooled(NamedTuple):
@@ -19,7 +19,7 @@ class Pooled(NamedTuple):
     parts: tuple[Tensor, Tensor]
     """The source rows, shape ``(n, d)``, and the target rows, shape ``(m, d)``."""
     given: tuple[Tensor | None, Tensor | None]
-    """The share of each source row in the source mean and of each target row in the target mean, where weights were given."""
+    """The shares of source rows and of target rows where weights were given, in float64."""
     weights: Tensor | None
     """What a row counts in the pooled sample, shape ``(n + m,)``: the weights as given, in units of the largest; ``None``
     for all one."""
@@ -32,18 +32,31 @@ class Pooled(NamedTuple):
     @property
     def source(self) -> Tensor:
         """The share of each source row in the source mean, shape ``(n,)``."""
-        return shares(self.parts[0], None, "") if self.given[0] is None else self.given[0]
+        return self._share(0)
 
     @property
     def target(self) -> Tensor:
         """Same for the target rows, shape ``(m,)``."""
-        return shares(self.parts[1], None, "") if self.given[1] is None else self.given[1]
+        return self._share(1)
+
+    def _share(self, i: int) -> Tensor:
+        rows, known = self.parts[i], self.given[i]
+        return shares(rows, None, "") if known is None else known.to(rows.dtype)
 
     @property
     def signs(self) -> Tensor:
         """The source shares and minus the target shares, shape ``(n + m,)``."""
+        return torch.cat([self.source, -self.target])
+
+    @property
+    def exact_signs(self) -> Tensor:
+        """The same, in float64 unless :attr:`levels` are as exact."""
         if self.levels is None:
-            return torch.cat([self.source, -self.target])
+            source, target = (
+                shares(rows.double(), None, "") if known is None else known
+                for rows, known in zip(self.parts, self.given, strict=True)
+            )
+            return torch.cat([source, -target])
         lengths = [len(part) for part in self.parts]
         signs = self.parts[0].new_empty(sum(lengths))
         for part, (level,) in zip(
@@ -80,7 +93,7 @@ def pool(
     if dtype is not None:
         source, target = source.to(dtype), target.to(dtype)
     samples = ((source, source_weights, "source_weights"), (target, target_weights, "target_weights"))
-    known = [None if weights is None else shares(rows, weights, name) for rows, weights, name in samples]
+    known = [None if weights is None else exact_shares(rows, weights, name) for rows, weights, name in samples]
     return Pooled((source, target), (known[0], known[1]), _given(source, target, source_weights, target_weights))
 
 

@@ -64,7 +64,7 @@ def joint_mmd_loss(
     kernels = _checked_kernels(kernels, len(source))
     pools = [pool(*layers, source_weights, target_weights, values=False) for layers in zip(source, target, strict=True)]
     return kernel_form(
-        [each.parts for each in pools], kernels, pools[0].signs, levels=pools[0].levels, counts=pools[0].weights
+        [each.parts for each in pools], kernels, pools[0].exact_signs, levels=pools[0].levels, counts=pools[0].weights
     )
 
 
