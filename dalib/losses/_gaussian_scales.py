@@ -35,6 +35,9 @@ _LOGARITHM = 1.0 if _has_fast_powers_of_e() else math.log(2)
 _NARROW = 16
 """Up to this many columns rows are narrow."""
 
+_NARROWEST = 64
+"""Up to what ratio of the mean squared distance of rows to a variance float32 does: at 200 MMD was off by 1e-6."""
+
 _FAR = 256
 """From how many times their size on rows are far from zero."""
 
@@ -89,6 +92,17 @@ class Scales(NamedTuple):
         if self.multiples is not None:
             return float(widest) / max(self.multiples)
         return 2 * float(torch.linalg.vector_norm(rows, dim=1).square_().mean())
+
+    def are_narrow(self, given: Tensor | None, squares: Tensor) -> bool:
+        """Whether a bandwidth is so far below the distance of rows that exponents, which come from products, keep few digits.
+
+        ``squares`` are those of centred rows, which may be read.
+        """
+        if self.multiples is not None:
+            return min(self.multiples) * _NARROWEST < 1
+        assert given is not None
+        # Distances beyond the dtype are refused.
+        return _NARROWEST * float(given.amin()) < 2 * float(squares.mean()) < math.inf
 
     def variances(self, given: Tensor | None, widest: Tensor) -> Tensor:
         """All variances, shape ``(B,)``."""

@@ -19,6 +19,7 @@ from dalib.losses._gaussian_scales import (
     sums_of_kernels,
     unit_of_exponents,
 )
+from dalib.losses._lost_digits import may_lose_digits
 from dalib.losses._piled import piled
 
 
@@ -103,6 +104,10 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     widest = [block.widest for block in blocks]
     count = form.kernels
     # Numbers are factors of a product where they can be: on their own each is another pass, as dear as the small ones.
+    if any(block.is_narrow for block in blocks):
+        exact = dense(form.in_float64(), wants_gradient)
+        known = 2 + len(blocks)  # the factors of a gradient stay as they are, for what they multiply to may cancel
+        return *(each.to(weights.dtype) for each in exact[:known]), *exact[known:]
     first, *others = (block.kernel for block in blocks)
     kernel = functools.reduce(functools.partial(torch.mul, out=spare), others, first)
     sums = torch.addmm(weights, kernel, weights, beta=0, alpha=1 / count)
@@ -111,20 +116,20 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
         return value, form.mixed(sums), *widest
     pairs = torch.addmm(spare, mixed, weights.mT, beta=0, alpha=2 / count, out=spare)
     pulls = []
-    exact = [dtype_of_pulls(each.rows) for each in around]
+    dtypes = [dtype_of_pulls(each.rows) for each in around]
     for this, block in enumerate(blocks):
         pull = block.steep.mul_(pairs)
         for other, factor in enumerate(blocks):
             if other != this:
                 pull.mul_(factor.kernel)
-        pull = pull.to(exact[this])
+        pull = pull.to(dtypes[this])
         # No row is pulled to itself, and beside those slopes the small ones of others would be lost. The operation that makes
         # them zero is that of the next line: to fetch the code of another one costs a small batch 1 or 2 %.
         own = pull.diagonal()
         own.sub_(own)
         own.sub_(pull.sum(dim=1))
         pulls.append(pull)
-    rows = [each.rows.to(dtype) for each, dtype in zip(around, exact, strict=True)]
+    rows = [each.rows.to(dtype) for each, dtype in zip(around, dtypes, strict=True)]
     return value, form.mixed(sums), *widest, *pulls, *rows
 
 
@@ -141,6 +146,7 @@ class _Block:
             return torch.dot(torch.addmv(parts, exponent, parts, beta=0, alpha=-1), parts)
 
         self.widest = scales.widest(given, around, spread, over=0.5)
+        self.is_narrow = may_lose_digits(exponent) and scales.are_narrow(given, squares)
         exponent.div_(unit_of_exponents(self.widest))
         ratios = scales.ratios(given, self.widest)
         self.kernel, self.steep = sums_of_kernels(exponent, ratios, slope, (None, None, spare))

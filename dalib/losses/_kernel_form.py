@@ -21,7 +21,7 @@ from torch import Tensor
 from dalib import _checks
 from dalib._uncompiled import uncompiled
 from dalib.kernels import Gaussian
-from dalib.losses._gaussian_scales import Scales, scales_of
+from dalib.losses._gaussian_scales import Scales, dtype_of_pulls, scales_of
 from dalib.losses._kernel_dense import Form, dense, value_of
 from dalib.losses._kernel_tiles import tiled
 from dalib.losses._lost_digits import are_lost, may_lose_digits
@@ -236,7 +236,7 @@ def _last_products(
 
 
 def _digits_are_lost(gradient: Tensor, pulls: Tensor, rows: Tensor, scales: Scales, widest: Tensor) -> bool:
-    if not may_lose_digits(gradient):
+    if not may_lose_digits(gradient) or rows.dtype != dtype_of_pulls(gradient):  # others are of float64 already
         return False
     distance, of_pulls = scales.distance(widest, rows), _square(pulls)
     # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.

@@ -45,10 +45,16 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
             _Factor(*each, form.counts, grid, wants_gradient)
             for each in zip(form.layers, form.scales, form.given, strict=True)
         ]
-        if levels is None:
+        loses_digits = any(factor.is_narrow for factor in factors)
+        if loses_digits:
+            swept = weights
+        elif levels is None:
             swept = _sweep(factors, grid, weights, mixed, wants_gradient, 2 / count)
         else:
             swept = _sweep_of_levels(factors, grid, levels, wants_gradient, 2 / count)
+        loses_digits = loses_digits or (wants_gradient and any(factor.lost_digits() for factor in factors))
+    if loses_digits:
+        return tuple(each.to(weights.dtype) for each in tiled(form.in_float64(), wants_gradient))
     # Autograd saves what is returned, and saves nothing that was made in there.
     if levels is None:
         sums = swept / count
@@ -56,15 +62,7 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     else:
         value, half_of_weights = (swept / count).to(weights.dtype), weights.new_empty(0)
     widest = [factor.widest.clone() for factor in factors]
-    if not wants_gradient:
-        return value, half_of_weights, *widest
-    gradients = [factor.gradient() for factor in factors]
-    if any(factor.lost_digits() for factor in factors):
-        exact = tiled(form.in_float64(), True)[2:]
-        gradients = [
-            (each * (width / of_each)).to(width.dtype)  # each is still to be divided by its own width
-            for width, of_each, each in zip(widest, exact[: len(widest)], exact[len(widest) :], strict=True)
-        ]
+    gradients = [factor.gradient() for factor in factors] if wants_gradient else []
     return value, half_of_weights, *widest, *gradients
 
 
@@ -219,6 +217,7 @@ class _Factor:
         self.powers = scales.powers
         self.scale = 1 / unit_of_exponents(self.widest)
         self.distance = 2 * squares.mean()
+        self.is_narrow = may_lose_digits(rows) and scales.are_narrow(given, squares)
         halves = squares.mul_(self.scale * -0.5)
         # The two more columns take the halves of the squares off within the product: rows of ``left`` times those of
         # ``right`` are the exponents, minus half the squared distances in units of the widest variance.
