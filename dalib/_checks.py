@@ -46,7 +46,12 @@ def value_checks() -> Iterator[None]:
 
 def values_are_checked(x: Tensor) -> bool:
     """Whether the values of ``x`` may be read here: eager CPU tensors, or anything inside :func:`value_checks`."""
-    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(x):
+    functorch = torch._C._functorch
+    if (
+        torch.compiler.is_compiling()
+        or functorch.is_functorch_wrapped_tensor(x)
+        or functorch.is_legacy_batchedtensor(x)
+    ):
         return False
     return x.device.type == "cpu" or (_always_check_values and not x.is_meta)
 

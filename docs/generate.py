@@ -274,6 +274,22 @@ def _step_cost(_: str) -> str:
     )
 
 
+def _precision(_: str) -> str:
+    record = _record("precision")
+    lines = ["| samples | value | gradient |", "| --- | ---: | ---: |"]
+    for of, found in record["largest_errors"].items():
+        cells = [re.sub(r"e-0(\d)$", r"e-\1", f"{found['mmd_loss'][of_what]:.1e}") for of_what in ("value", "gradient")]
+        lines.append(f"| {of} | {' | '.join(cells)} |")
+    times = ", ".join(f"{size.replace('x', ' x ')} {ratio:.1f}" for size, ratio in record["times_in_float64"].items())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"A gradient made in float64 takes, with that of float32 before it, so many times the time (rows of each domain x features):\n{times}.",
+        ]
+    )
+
+
 _PEERS = {
     "TLlib, multi-kernel MMD": "TLlib MultipleKernelMaximumMeanDiscrepancy",
     "DeepDA, `MMDLoss`": "DeepDA MMDLoss",
@@ -301,6 +317,7 @@ def _paper_and_code(table: str) -> str:
 PROSE: dict[str, Callable[[str], str]] = {
     "harness speed": _harness_speed,
     "seeds at once": _seeds_at_once,
+    "precision": _precision,
     "step cost": _step_cost,
     "paper and code": _paper_and_code,
 }

@@ -41,6 +41,13 @@ class Form(NamedTuple):
         return self.weights.to(self.layers[0][0].dtype)
 
     @property
+    def dtype_of_pulls(self) -> torch.dtype:
+        """In what the products of slopes and rows are made, of all layers."""
+        return (
+            torch.float64 if all(dtype_of_pulls(parts[0]) == torch.float64 for parts in self.layers) else torch.float32
+        )
+
+    @property
     def kernels(self) -> int:
         """How many products of kernels the average is of."""
         return math.prod(each.number(known) for each, known in zip(self.scales, self.given, strict=True))

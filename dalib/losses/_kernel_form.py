@@ -10,6 +10,7 @@ the upper triangle, while a tile is in the cache; nothing of size N x N is kept,
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Sequence
@@ -226,7 +227,9 @@ def _last_products(
     """What :func:`dense` leaves to be done; in float64 from the start where that shows that float32 does not do."""
     dtype = form.layers[0][0].dtype
     gradients = [torch.mm(pull, each).to(dtype) for pull, each in zip(pulls, rows, strict=True)]
-    if not any(map(_digits_are_lost, gradients, pulls, rows, form.scales, widest)):
+    if not any(
+        map(functools.partial(_digits_are_lost, form.dtype_of_pulls), gradients, pulls, rows, form.scales, widest)
+    ):
         return gradients
     exact, count = dense(form.in_float64(), True)[2:], len(form.layers)
     return [
@@ -235,14 +238,17 @@ def _last_products(
     ]
 
 
-def _digits_are_lost(gradient: Tensor, pulls: Tensor, rows: Tensor, scales: Scales, widest: Tensor) -> bool:
+def _digits_are_lost(
+    dtype: torch.dtype, gradient: Tensor, pulls: Tensor, rows: Tensor, scales: Scales, widest: Tensor
+) -> bool:
     if not may_lose_digits(gradient) or rows.dtype != dtype_of_pulls(gradient):  # others are of float64 already
         return False
     distance, of_pulls = scales.distance(widest, rows), _square(pulls)
     # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.
-    if not are_lost(_square(gradient[: -(-len(gradient) // 2)]), of_pulls, distance, pulls.dtype):
+    some = gradient[len(gradient) // 4 : -(-3 * len(gradient) // 4)]
+    if not are_lost(_square(some), of_pulls, distance, dtype):
         return False
-    return are_lost(_square(gradient), of_pulls - _square(pulls.diagonal()), distance, pulls.dtype)
+    return are_lost(_square(gradient), of_pulls - _square(pulls.diagonal()), distance, dtype)
 
 
 def _square(x: Tensor) -> float:

@@ -52,7 +52,9 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
             swept = _sweep(factors, grid, weights, mixed, wants_gradient, 2 / count)
         else:
             swept = _sweep_of_levels(factors, grid, levels, wants_gradient, 2 / count)
-        loses_digits = loses_digits or (wants_gradient and any(factor.lost_digits() for factor in factors))
+        loses_digits = loses_digits or (
+            wants_gradient and any(factor.lost_digits(form.dtype_of_pulls) for factor in factors)
+        )
     if loses_digits:
         return tuple(each.to(weights.dtype) for each in tiled(form.in_float64(), wants_gradient))
     # Autograd saves what is returned, and saves nothing that was made in there.
@@ -302,7 +304,7 @@ class _Factor:
         """The sum of ``steep_ij (x_j - x_i)``."""
         return self.total.to(self.rows.dtype)
 
-    def lost_digits(self) -> bool:
+    def lost_digits(self, dtype: torch.dtype) -> bool:
         """Whether rounding has taken too many digits of the gradient."""
         if not self.watches:
             return False
@@ -310,7 +312,7 @@ class _Factor:
         for squares, rows in zip(self.mass.square().split_with_sizes(self.lengths, dim=1), self.lengths, strict=True):
             within, across = squares.sum(dim=1).tolist()
             pulls += within / rows + across / max(1, len(self.rows) - rows)
-        return are_lost(sum(map(float, self.squares)), pulls, float(self.distance), self.exact)
+        return are_lost(sum(map(float, self.squares)), pulls, float(self.distance), dtype)
 
 
 def _sums(tile: Tensor, dim: int) -> Tensor:

@@ -57,12 +57,10 @@ class Pooled(NamedTuple):
                 for rows, known in zip(self.parts, self.given, strict=True)
             )
             return torch.cat([source, -target])
-        lengths = [len(part) for part in self.parts]
-        signs = self.parts[0].new_empty(sum(lengths))
-        for part, (level,) in zip(
-            signs.split_with_sizes(lengths), self.levels, strict=True
-        ):  # fewer operations than the above
-            part.fill_(level)
+        source, target = self.parts
+        (first,), (second,) = self.levels
+        signs = source.new_full((len(source) + len(target),), first)
+        signs[len(source) :].fill_(second)
         return signs
 
     @property

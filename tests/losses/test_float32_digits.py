@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dalib import losses
-from dalib.kernels import Laplacian, Linear, Polynomial, RationalQuadratic
+from dalib.kernels import Gaussian, Laplacian, Linear, Polynomial, RationalQuadratic
+from dalib.losses._kernel_dense import Form
 from dalib.losses._kernel_tiles import _Grid
 
 SIZES = [(30, 40, 8), (256, 256, 64), (600, 500, 2), (1500, 1300, 2), (1500, 1300, 64), (2048, 2048, 256)]
@@ -63,6 +64,98 @@ def test_activations_far_from_zero_keep_six_digits(loss, size):
     value, gradient = errors(loss, source, target)
     assert value < 1e-6
     assert gradient < 1e-6
+
+
+def standardised(rows):
+    return (rows - rows.mean(dim=0)) / rows.std(dim=0)
+
+
+def counted(loss):
+    def of(source, target):
+        weights = [torch.ones(len(rows), dtype=torch.float32) for rows in (source, target)]
+        return loss(source, target, source_weights=weights[0], target_weights=weights[1])
+
+    return of
+
+
+ALIKE = [(32, 32, 256), (157, 295, 100), (157, 295, 4), (700, 500, 64), (1500, 1300, 2)]
+
+
+@pytest.mark.parametrize(
+    "loss", [losses.mmd_loss, losses.unbiased_mmd_loss, weighted(losses.mmd_loss), counted(losses.mmd_loss)]
+)
+@pytest.mark.parametrize("middle", [0.0, FAR])
+@pytest.mark.parametrize("size", ALIKE)
+def test_samples_of_equal_means_and_deviations_keep_six_digits(loss, middle, size):
+    """As each is standardised by itself; less is left of the gradient than of one of random samples."""
+    value, gradient = errors(loss, *(standardised(rows) + middle for rows in samples(*size)))
+    assert value < 1e-6
+    assert gradient < 1e-6
+
+
+@pytest.mark.parametrize("size", [size for size in ALIKE if size[2] >= 4])
+def test_joint_mmd_of_equal_means_and_deviations_keeps_six_digits(size):
+    source, target = map(standardised, samples(*size))
+    value, gradient = errors(joint, source, target, *(standardised(rows[:, :3].tanh()) for rows in (source, target)))
+    assert value < 1e-6
+    assert gradient < 1e-6
+
+
+@pytest.mark.parametrize("loss", [losses.mmd_loss, losses.unbiased_mmd_loss, weighted(losses.mmd_loss)])
+@pytest.mark.parametrize("rows", [200, 600])
+@pytest.mark.parametrize("far", [False, True])
+def test_clusters_and_far_rows_leave_a_gradient_its_digits(far, rows, loss):
+    source, target = samples(rows, rows - 20, 64)
+    if far:
+        source[0] += 1e6
+    else:
+        source, target = (x * 0.1 + 10.0 * torch.arange(len(x)).remainder(2)[:, None] for x in (source, target))
+    value, gradient = errors(loss, source, target)
+    assert value < 1e-6
+    assert gradient < 1e-6
+
+
+@pytest.mark.parametrize("kernel", [Gaussian([8.0]), Gaussian([8.0, 32.0, 512.0]), Gaussian(scales=[1e-4, 1e-3])])
+@pytest.mark.parametrize("loss", [losses.mmd_loss, losses.unbiased_mmd_loss])
+@pytest.mark.parametrize("rows", [200, 600])
+def test_bandwidths_far_below_the_distances_of_clusters_keep_six_digits(rows, loss, kernel):
+    generator = torch.Generator().manual_seed(0)
+    middles = 300.0 * torch.randn(10, 64, generator=generator)
+    source, target = (x + middles[torch.arange(len(x)) % 10] for x in samples(rows, rows - 20, 64, 0.2))
+    value, gradient = errors(lambda s, t: loss(s, t, kernel=kernel), source, target)
+    assert value < 1e-6 / rows  # the pairs of rows with themselves alone make kernel means of 1 / rows
+    assert gradient < 1e-6
+
+
+@pytest.mark.parametrize("rows", [32, 600])
+@pytest.mark.parametrize(
+    ("change", "times"),
+    [
+        (lambda x: x, 0),
+        (lambda x: x.relu(), 0),
+        (lambda x: x + 1e4, 0),
+        (standardised, 1),
+        (lambda x: x[:1].expand_as(x), 0),
+    ],
+)
+def test_only_gradients_that_cancel_are_made_in_float64(monkeypatch, change, times, rows):
+    """That takes a multiple of the time, and ordinary batches do without."""
+    made = []
+    in_float64 = Form.in_float64
+    monkeypatch.setattr(Form, "in_float64", lambda form: made.append(form) or in_float64(form))
+    source, target = map(change, samples(rows, rows, 256))
+    losses.mmd_loss(source.clone().requires_grad_(), target).backward()
+    assert len(made) == times
+    losses.mmd_loss(source, target)
+    losses.mmd_loss(source.double().requires_grad_(), target.double()).backward()
+    assert len(made) == times
+
+
+def test_weights_stay_as_they_are_where_float64_takes_over():
+    source, target = map(standardised, samples(30, 40, 256))
+    weights = torch.ones(30)
+    losses.mmd_loss(source.requires_grad_(), target, source_weights=weights).backward()
+    assert torch.equal(weights, torch.ones(30))
 
 
 @pytest.mark.parametrize("size", [size for size in SIZES if size[0] < 2000])

@@ -287,3 +287,16 @@ def test_powers_of_e_are_for_processors_of_intel(monkeypatch):
 )
 def test_doublings(variances, expected):
     assert doublings(variances) == expected
+
+
+@pytest.mark.parametrize("rows", [20, 600])
+def test_batched_gradients_are_those_of_each(rows):
+    """Torch batches them by other means than ``torch.func``, and no value of such tensors can be read."""
+    x, y = (torch.randn(rows, 24, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    x.requires_grad_()
+    value = kernel_form(
+        [(x, y)], [Gaussian()], torch.cat([torch.full((rows,), 1 / rows), torch.full((rows,), -1 / rows)])
+    )
+    (gradient,) = torch.autograd.grad(value, x, retain_graph=True)
+    (both,) = torch.autograd.grad(value, x, torch.tensor([1.0, 2.0]), is_grads_batched=True)
+    torch.testing.assert_close(both, torch.stack([gradient, 2 * gradient]), rtol=1e-5, atol=1e-9)
