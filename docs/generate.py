@@ -281,13 +281,8 @@ def _precision(_: str) -> str:
         cells = [re.sub(r"e-0(\d)$", r"e-\1", f"{found['mmd_loss'][of_what]:.1e}") for of_what in ("value", "gradient")]
         lines.append(f"| {of} | {' | '.join(cells)} |")
     times = ", ".join(f"{size.replace('x', ' x ')} {ratio:.1f}" for size, ratio in record["times_in_float64"].items())
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"A gradient made in float64 takes, with that of float32 before it, so many times the time (rows of each domain x features):\n{times}.",
-        ]
-    )
+    about = "A gradient made in float64 takes, with that of float32 before it, so many times the time (rows of a domain x features)"
+    return "\n".join([*lines, "", f"{about}:", f"{times}."])
 
 
 _PEERS = {
