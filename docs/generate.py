@@ -281,7 +281,7 @@ def _precision(_: str) -> str:
         cells = [re.sub(r"e-0(\d)$", r"e-\1", f"{found['mmd_loss'][of_what]:.1e}") for of_what in ("value", "gradient")]
         lines.append(f"| {of} | {' | '.join(cells)} |")
     times = ", ".join(f"{size.replace('x', ' x ')} {ratio:.1f}" for size, ratio in record["times_in_float64"].items())
-    about = "A gradient made in float64 takes, with that of float32 before it, so many times the time (rows of a domain x features)"
+    about = "A gradient made in float64 takes, with that of float32 before it, so many times the time (rows x features)"
     return "\n".join([*lines, "", f"{about}:", f"{times}."])
 
 
