@@ -10,7 +10,6 @@ the upper triangle, while a tile is in the cache; nothing of size N x N is kept,
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Sequence
@@ -178,10 +177,11 @@ class _KernelForm(torch.autograd.Function):
             variances = [each.variances(*known) for each, *known in zip(ctx.scales, given, widest, strict=True)]
             return (*_NO_TENSORS, *_gradient_in_graph(of_value, (weights, *parts), variances, mixing), *none)
         if any(ctx.needs_input_grad[6:]):
-            gradients = [of_value / width * each for each, width in zip(of_layers, widest, strict=True)]
             if rows:  # one dense block leaves the last product to be done
                 form = Form(_layers(parts, layers), ctx.scales, given, counts, weights, mixing, ctx.levels)
-                gradients = _last_products(form, gradients, rows, widest, of_value)
+                gradients = _last_products(form, of_value, widest, of_layers, rows)
+            else:
+                gradients = [of_value / width * each for each, width in zip(of_layers, widest, strict=True)]
             lengths = [part.shape[0] for part in parts[: ctx.parts // layers]]
             of_parts = [part for gradient in gradients for part in gradient.split_with_sizes(lengths)]
         of_weights = 2 * of_value * half_of_weights if ctx.needs_input_grad[5] else None
@@ -222,33 +222,41 @@ _KernelForm.forward.__signature__ = _AsTheyCome()  # type: ignore[attr-defined]
 
 
 def _last_products(
-    form: Form, pulls: Sequence[Tensor], rows: Sequence[Tensor], widest: Sequence[Tensor], of_value: Tensor
+    form: Form, of_value: Tensor, widest: Sequence[Tensor], pulls: Sequence[Tensor], rows: Sequence[Tensor]
 ) -> list[Tensor]:
     """What :func:`dense` leaves to be done; in float64 from the start where that shows that float32 does not do."""
-    dtype = form.layers[0][0].dtype
-    gradients = [torch.mm(pull, each).to(dtype) for pull, each in zip(pulls, rows, strict=True)]
-    if not any(
-        map(functools.partial(_digits_are_lost, form.dtype_of_pulls), gradients, pulls, rows, form.scales, widest)
-    ):
+
+    def products(widest: Sequence[Tensor], pulls: Sequence[Tensor], rows: Sequence[Tensor]) -> list[Tensor]:
+        return [
+            torch.mm(of_value / width * pull, each).to(form.layers[0][0].dtype)
+            for width, pull, each in zip(widest, pulls, rows, strict=True)
+        ]
+
+    gradients = products(widest, pulls, rows)
+    of_each = zip(gradients, form.scales, widest, pulls, rows, strict=True)
+    if not any(_digits_are_lost(form.dtype_of_pulls, of_value, *each) for each in of_each):
         return gradients
-    exact, count = dense(form.in_float64(), True)[2:], len(form.layers)
-    return [
-        torch.mm(of_value / width * pull, each).to(dtype)
-        for width, pull, each in zip(exact[:count], exact[count : 2 * count], exact[2 * count :], strict=True)
-    ]
+    made, count = dense(form.in_float64(), True)[2:], len(rows)
+    return products(made[:count], made[count : 2 * count], made[2 * count :])
 
 
 def _digits_are_lost(
-    dtype: torch.dtype, gradient: Tensor, pulls: Tensor, rows: Tensor, scales: Scales, widest: Tensor
+    dtype: torch.dtype,
+    of_value: Tensor,
+    gradient: Tensor,
+    scales: Scales,
+    widest: Tensor,
+    pulls: Tensor,
+    rows: Tensor,
 ) -> bool:
     if not may_lose_digits(gradient) or rows.dtype != dtype_of_pulls(gradient):  # others are of float64 already
         return False
-    distance, of_pulls = scales.distance(widest, rows), _square(pulls)
+    distance, times = scales.distance(widest, rows), (float(of_value) / float(widest)) ** 2
     # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.
-    some = gradient[len(gradient) // 4 : -(-3 * len(gradient) // 4)]
-    if not are_lost(_square(some), of_pulls, distance, dtype):
+    some, of_pulls = gradient[len(gradient) // 4 : -(-3 * len(gradient) // 4)], _square(pulls)
+    if not are_lost(_square(some), times * of_pulls, distance, dtype):
         return False
-    return are_lost(_square(gradient), of_pulls - _square(pulls.diagonal()), distance, dtype)
+    return are_lost(_square(gradient), times * (of_pulls - _square(pulls.diagonal())), distance, dtype)
 
 
 def _square(x: Tensor) -> float:
