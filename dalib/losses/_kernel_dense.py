@@ -56,8 +56,13 @@ class Form(NamedTuple):
         """``columns @ mixing``, where no mixing is the identity."""
         return columns if self.mixing is None else columns @ self.mixing
 
-    def in_float64(self) -> Form:
-        """The same form of more digits; of weights that are known as numbers these, too."""
+    def in_float64(self, widest: Sequence[Tensor]) -> Form:
+        """The same form of more digits; of weights that are known as numbers these, too.
+
+        Its variances are those that were found: rows that are equal up to the rounding of their own dtype stay so.
+        """
+        found = zip(self.scales, self.given, widest, strict=True)
+        variances = [scales.variances(given, width) for scales, given, width in found]
         weights = self.weights.to(torch.float64, copy=True)
         if self.levels is not None:
             lengths = [len(part) for part in self.layers[0]]
@@ -65,7 +70,8 @@ class Form(NamedTuple):
                 rows.copy_(rows.new_tensor(level))
         return self._replace(
             layers=[[part.double() for part in parts] for parts in self.layers],
-            given=[each if each is None else each.double() for each in self.given],
+            scales=[each._replace(multiples=None) for each in self.scales],
+            given=[each.double() for each in variances],
             counts=self.counts if self.counts is None else self.counts.double(),
             weights=weights,
             mixing=self.mixing if self.mixing is None else self.mixing.double(),
@@ -112,7 +118,7 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     count = form.kernels
     # Numbers are factors of a product where they can be: on their own each is another pass, as dear as the small ones.
     if any(block.is_narrow for block in blocks):
-        exact = dense(form.in_float64(), wants_gradient)
+        exact = dense(form.in_float64(widest), wants_gradient)
         known = 2 + len(blocks)  # the factors of a gradient stay as they are, for what they multiply to may cancel
         return *(each.to(weights.dtype) for each in exact[:known]), *exact[known:]
     first, *others = (block.kernel for block in blocks)

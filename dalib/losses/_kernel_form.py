@@ -236,7 +236,7 @@ def _last_products(
     of_each = zip(gradients, form.scales, widest, pulls, rows, strict=True)
     if not any(_digits_are_lost(form.dtype_of_pulls, of_value, *each) for each in of_each):
         return gradients
-    made, count = dense(form.in_float64(), True)[2:], len(rows)
+    made, count = dense(form.in_float64(widest), True)[2:], len(rows)
     return products(made[:count], made[count : 2 * count], made[2 * count :])
 
 

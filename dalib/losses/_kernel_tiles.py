@@ -55,15 +55,15 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
         loses_digits = loses_digits or (
             wants_gradient and any(factor.lost_digits(form.dtype_of_pulls) for factor in factors)
         )
+    widest = [factor.widest.clone() for factor in factors]
     if loses_digits:
-        return tuple(each.to(weights.dtype) for each in tiled(form.in_float64(), wants_gradient))
+        return tuple(each.to(weights.dtype) for each in tiled(form.in_float64(widest), wants_gradient))
     # Autograd saves what is returned, and saves nothing that was made in there.
     if levels is None:
         sums = swept / count
         value, half_of_weights = (mixed * sums).sum(), form.mixed(sums)
     else:
         value, half_of_weights = (swept / count).to(weights.dtype), weights.new_empty(0)
-    widest = [factor.widest.clone() for factor in factors]
     gradients = [factor.gradient() for factor in factors] if wants_gradient else []
     return value, half_of_weights, *widest, *gradients
 

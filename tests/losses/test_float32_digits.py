@@ -142,7 +142,7 @@ def test_only_gradients_that_cancel_are_made_in_float64(monkeypatch, change, tim
     """That takes a multiple of the time, and ordinary batches do without."""
     made = []
     in_float64 = Form.in_float64
-    monkeypatch.setattr(Form, "in_float64", lambda form: made.append(form) or in_float64(form))
+    monkeypatch.setattr(Form, "in_float64", lambda form, widest: made.append(form) or in_float64(form, widest))
     source, target = map(change, samples(rows, rows, 256))
     losses.mmd_loss(source.clone().requires_grad_(), target).backward()
     assert len(made) == times
@@ -252,3 +252,13 @@ def test_weights_of_fewer_digits_than_the_rows_cost_the_loss_none(loss):
     source, target = torch.randn(3, 2, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)
     value = loss(source, target, source_weights=torch.tensor([1.0, 3.0, 2.0])).item()
     assert value == pytest.approx(loss(source[[0, 1, 1, 1, 2, 2]], target).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [40, 600])
+def test_rows_that_are_equal_in_float32_are_not_told_apart_in_float64(rows):
+    """Their differences would be a scale of their own there, and gradients as large as its inverse."""
+    source, target = (x * 1e-22 for x in samples(rows, rows - 10, 20))  # squares are below the least number
+    gradients = [
+        value_and_gradient(losses.mmd_loss, dtype, source, target)[1] for dtype in (torch.float32, torch.float64)
+    ]
+    assert gradients[0].norm() < 1e-3 * gradients[1].norm()
