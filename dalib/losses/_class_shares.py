@@ -24,7 +24,10 @@ def memberships(labels: Tensor, classes: int, rows: Tensor, name: str) -> Tensor
 
 
 def class_shares(members: Tensor, weights: Tensor | None, name: str) -> Tensor:
-    """Memberships rescaled so that each class sums to one over the rows; zeros for a class without any.
+    """Memberships rescaled so that each class sums to one over the rows, in float64; zeros for a class without any.
+
+    Where the means of a class nearly cancel the rounding of its shares would be seen; and all weights of a class may be
+    nothing beside those of another.
 
     Args:
         members: How far each row belongs to each class, shape ``(n, classes)``, not negative.
@@ -37,15 +40,14 @@ def class_shares(members: Tensor, weights: Tensor | None, name: str) -> Tensor:
     Example:
         >>> class_shares(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), None, "weights")
         tensor([[0.5000, 0.0000],
-                [0.5000, 0.0000]])
+                [0.5000, 0.0000]], dtype=torch.float64)
     """
-    if weights is None:
-        mass = members
-    else:  # in float64: all weights of a class may be nothing beside those of another
+    mass = members.double()
+    if weights is not None:
         _checks.row_weights(weights, members, name)
-        mass = members.double() * relative(weights, torch.float64)[:, None]
+        mass = mass * relative(weights, torch.float64)[:, None]
     totals = mass.sum(dim=0)
-    return (mass / totals.where(totals > 0, 1)).to(members.dtype)  # zeros stay zeros
+    return mass / totals.where(totals > 0, 1)  # zeros stay zeros
 
 
 def present(members: Tensor, weights: Tensor | None) -> Tensor:
@@ -60,7 +62,7 @@ def present(members: Tensor, weights: Tensor | None) -> Tensor:
 
 
 class ClassShares(NamedTuple):
-    """The shares of the rows of both domains in the classes that both have."""
+    """The shares of the rows of both domains in the classes that both have, in float64."""
 
     source: Tensor
     """Shape ``(n, classes)``; zeros for a class that one domain lacks."""

@@ -54,24 +54,21 @@ class Form(NamedTuple):
 
     def mixed(self, columns: Tensor) -> Tensor:
         """``columns @ mixing``, where no mixing is the identity."""
-        return columns if self.mixing is None else columns @ self.mixing
+        return columns if self.mixing is None else columns @ self.mixing.to(columns.dtype)
 
-    def in_float64(self, widest: Sequence[Tensor]) -> Form:
-        """The same form of more digits; of weights that are known as numbers these, too.
-
-        Its variances are those that were found: rows that are equal up to the rounding of their own dtype stay so.
-        """
-        found = zip(self.scales, self.given, widest, strict=True)
-        variances = [scales.variances(given, width) for scales, given, width in found]
-        weights = self.weights.to(torch.float64, copy=True)
+    def in_float64(self) -> Form:
+        """The same form of more digits; of weights that are known as numbers these, too."""
+        weights = self.weights.double()
         if self.levels is not None:
             lengths = [len(part) for part in self.layers[0]]
             for rows, level in zip(weights.split_with_sizes(lengths), self.levels, strict=True):
                 rows.copy_(rows.new_tensor(level))
         return self._replace(
             layers=[[part.double() for part in parts] for parts in self.layers],
-            scales=[each._replace(multiples=None) for each in self.scales],
-            given=[each.double() for each in variances],
+            scales=[
+                each._replace(rounded_to=parts[0].dtype) for each, parts in zip(self.scales, self.layers, strict=True)
+            ],
+            given=[each if each is None else each.double() for each in self.given],
             counts=self.counts if self.counts is None else self.counts.double(),
             weights=weights,
             mixing=self.mixing if self.mixing is None else self.mixing.double(),
@@ -99,7 +96,8 @@ def value_of(layers: Sequence[Tensor], variances: Sequence[Tensor], weights: Ten
             for rows, each in zip(layers, variances, strict=True)
         ]
     )
-    return ((weights if mixing is None else weights @ mixing) * (kernel @ weights)).sum()
+    mixed = weights if mixing is None else weights @ mixing.to(weights.dtype)
+    return (mixed * (kernel @ weights)).sum()
 
 
 def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
@@ -118,16 +116,22 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     count = form.kernels
     # Numbers are factors of a product where they can be: on their own each is another pass, as dear as the small ones.
     if any(block.is_narrow for block in blocks):
-        exact = dense(form.in_float64(widest), wants_gradient)
+        made = dense(form.in_float64(), wants_gradient)
         known = 2 + len(blocks)  # the factors of a gradient stay as they are, for what they multiply to may cancel
-        return *(each.to(weights.dtype) for each in exact[:known]), *exact[known:]
+        return *(each.to(weights.dtype) for each in made[:known]), *made[known:]
     first, *others = (block.kernel for block in blocks)
     kernel = functools.reduce(functools.partial(torch.mul, out=spare), others, first)
-    sums = torch.addmm(weights, kernel, weights, beta=0, alpha=1 / count)
-    value = mixed.flatten().dot(sums.flatten())
+    # Several columns stand for sums that cancel one another.
+    exact = weights if weights.shape[1] == 1 else form.weights.double()
+    sums = torch.addmm(exact, kernel.to(exact.dtype), exact, beta=0, alpha=1 / count)
+    value = form.mixed(exact).flatten().dot(sums.flatten()).to(weights.dtype)
+    half_of_weights = form.mixed(sums).to(weights.dtype)
     if not wants_gradient:
-        return value, form.mixed(sums), *widest
-    pairs = torch.addmm(spare, mixed, weights.mT, beta=0, alpha=2 / count, out=spare)
+        return value, half_of_weights, *widest
+    if weights.shape[1] == 1:
+        pairs = torch.addmm(spare, mixed, weights.mT, beta=0, alpha=2 / count, out=spare)
+    else:  # of rows of one class each rounding of a pair's weight is the same
+        pairs = (form.mixed(exact) @ exact.mT).mul_(2 / count).to(weights.dtype)
     pulls = []
     dtypes = [dtype_of_pulls(each.rows) for each in around]
     for this, block in enumerate(blocks):
@@ -143,7 +147,7 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
         own.sub_(pull.sum(dim=1))
         pulls.append(pull)
     rows = [each.rows.to(dtype) for each, dtype in zip(around, dtypes, strict=True)]
-    return value, form.mixed(sums), *widest, *pulls, *rows
+    return value, half_of_weights, *widest, *pulls, *rows
 
 
 class _Block:

@@ -24,7 +24,7 @@ from dalib.kernels import Gaussian
 from dalib.losses._gaussian_scales import Scales, dtype_of_pulls, scales_of
 from dalib.losses._kernel_dense import Form, dense, value_of
 from dalib.losses._kernel_tiles import tiled
-from dalib.losses._lost_digits import are_lost, may_lose_digits
+from dalib.losses._lost_digits import are_lost, are_many, may_lose_digits, roundings_add_up
 from dalib.losses._raised_to_zero import raised_to_zero
 
 Part = TypeVar("Part")
@@ -234,33 +234,36 @@ def _last_products(
 
     gradients = products(widest, pulls, rows)
     of_each = zip(gradients, form.scales, widest, pulls, rows, strict=True)
-    if not any(_digits_are_lost(form.dtype_of_pulls, of_value, *each) for each in of_each):
+    if not any(_digits_are_lost(form, of_value, *each) for each in of_each):
         return gradients
-    made, count = dense(form.in_float64(widest), True)[2:], len(rows)
+    made, count = dense(form.in_float64(), True)[2:], len(rows)
     return products(made[:count], made[count : 2 * count], made[2 * count :])
 
 
 def _digits_are_lost(
-    dtype: torch.dtype,
-    of_value: Tensor,
-    gradient: Tensor,
-    scales: Scales,
-    widest: Tensor,
-    pulls: Tensor,
-    rows: Tensor,
+    form: Form, of_value: Tensor, gradient: Tensor, scales: Scales, widest: Tensor, pulls: Tensor, rows: Tensor
 ) -> bool:
     if not may_lose_digits(gradient) or rows.dtype != dtype_of_pulls(gradient):  # others are of float64 already
         return False
     distance, times = scales.distance(widest, rows), (float(of_value) / float(widest)) ** 2
+    alike = form.levels is None and form.weights.shape[1] > 1 and are_many(rows)
+
+    def lost(of_gradient: float, of_pulls: float) -> bool:
+        return are_lost(of_gradient, times * of_pulls, distance, form.dtype_of_pulls, alike)
+
     # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.
     some, of_pulls = gradient[len(gradient) // 4 : -(-3 * len(gradient) // 4)], _square(pulls)
-    if not are_lost(_square(some), times * of_pulls, distance, dtype):
-        return False
-    return are_lost(_square(gradient), times * (of_pulls - _square(pulls.diagonal())), distance, dtype)
+    return roundings_add_up(rows) or (
+        lost(_square(some), of_pulls) and lost(_square(gradient), of_pulls - _square(pulls.diagonal()))
+    )
 
 
 def _square(x: Tensor) -> float:
     flat = x.reshape(-1)
+    found = float(flat.dot(flat))
+    if 1e-30 < found < math.inf:
+        return found
+    flat = flat.double()  # the squares are beyond float32
     return float(flat.dot(flat))
 
 

@@ -18,7 +18,7 @@ from dalib.losses._gaussian_scales import (
     unit_of_exponents,
 )
 from dalib.losses._kernel_dense import Form, product
-from dalib.losses._lost_digits import are_lost, may_lose_digits
+from dalib.losses._lost_digits import are_lost, may_lose_digits, roundings_add_up
 from dalib.losses._piled import piled
 
 _TILE = {"cpu": 512, "cuda": 4096}
@@ -49,15 +49,13 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
         if loses_digits:
             swept = weights
         elif levels is None:
-            swept = _sweep(factors, grid, weights, mixed, wants_gradient, 2 / count)
+            swept = _sweep(form, factors, grid, weights, mixed, wants_gradient)
         else:
             swept = _sweep_of_levels(factors, grid, levels, wants_gradient, 2 / count)
-        loses_digits = loses_digits or (
-            wants_gradient and any(factor.lost_digits(form.dtype_of_pulls) for factor in factors)
-        )
+        loses_digits = loses_digits or (wants_gradient and any(factor.lost_digits(form) for factor in factors))
     widest = [factor.widest.clone() for factor in factors]
     if loses_digits:
-        return tuple(each.to(weights.dtype) for each in tiled(form.in_float64(widest), wants_gradient))
+        return tuple(each.to(weights.dtype) for each in tiled(form.in_float64(), wants_gradient))
     # Autograd saves what is returned, and saves nothing that was made in there.
     if levels is None:
         sums = swept / count
@@ -69,11 +67,15 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
 
 
 def _sweep(
-    factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tensor, wants_gradient: bool, share: float
+    form: Form, factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tensor, wants_gradient: bool
 ) -> Tensor:
-    """``K weights``; on the way the gradients of the factors add up, times ``share``."""
+    """``K weights``; on the way the gradients of the factors add up."""
+    share = 2 / form.kernels
     sums = torch.zeros_like(weights)
-    of, pulls, made = (grid.blocks(each) for each in (weights, mixed, sums))
+    of, made = grid.blocks(weights), grid.blocks(sums)
+    left, right = grid.blocks(mixed), of
+    if weights.shape[1] > 1:  # of rows of one class each rounding of a pair's weight is the same
+        left, right = grid.blocks(form.mixed(form.weights.double())), grid.blocks(form.weights.double())
     for i, j in _tiles(factors, grid, wants_gradient):
         tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
         kernel = product([kernel for kernel, _ in tiles])
@@ -82,7 +84,8 @@ def _sweep(
             made[j].addmm_(kernel.mT, of[i])
         if wants_gradient:
             for factor, steep in zip(factors, _slopes(tiles), strict=True):
-                factor.add(i, j, _times_pairs(steep, pulls[i], of[j]), share)
+                factor.add(i, j, _times_pairs(steep, left[i], right[j]), share)
+                factor.count(i, j, steep)
     return sums
 
 
@@ -144,7 +147,7 @@ def _without_diagonal(slopes: Tensor, has_one: bool) -> Tensor:
 
 def _times_pairs(tile: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """The tile times ``left @ right.mT``, in its place; of single columns that takes no product."""
-    return tile.mul_(left).mul_(right.mT) if left.shape[1] == 1 else tile.mul_(left @ right.mT)
+    return tile.mul_(left).mul_(right.mT) if left.shape[1] == 1 else tile.mul_((left @ right.mT).to(tile.dtype))
 
 
 class _Grid:
@@ -218,7 +221,7 @@ class _Factor:
         self.ratios = scales.ratios(given, self.widest)
         self.powers = scales.powers
         self.scale = 1 / unit_of_exponents(self.widest)
-        self.distance = 2 * squares.mean()
+        self.distance = 2 * (around.parts @ squares)
         self.is_narrow = may_lose_digits(rows) and scales.are_narrow(given, squares)
         halves = squares.mul_(self.scale * -0.5)
         # The two more columns take the halves of the squares off within the product: rows of ``left`` times those of
@@ -243,7 +246,7 @@ class _Factor:
             self.mass = torch.zeros(2, len(rows), dtype=torch.float64, device=rows.device)
             self.masses = [grid.blocks(each) for each in self.mass]
             self.part, self.lengths = grid.part, list(grid.lengths)
-            self.watches, self.squares = may_lose_digits(rows), list[Tensor]()
+            self.watches, self.squares, self.pulls = may_lose_digits(rows), list[Tensor](), list[Tensor]()
 
     def hold(self, block: int, halves: tuple[int, int]) -> None:
         """Makes what is left in the tiles of a block of rows and of its halves."""
@@ -304,15 +307,26 @@ class _Factor:
         """The sum of ``steep_ij (x_j - x_i)``."""
         return self.total.to(self.rows.dtype)
 
-    def lost_digits(self, dtype: torch.dtype) -> bool:
+    def count(self, i: int, j: int, pulls: Tensor) -> None:
+        """Takes note of how large the pulls of a tile are."""
+        if self.watches:
+            flat = pulls.view(-1)
+            self.pulls.append(flat.dot(flat) * (1 if i == j else 2))
+
+    def lost_digits(self, form: Form) -> bool:
         """Whether rounding has taken too many digits of the gradient."""
         if not self.watches:
             return False
-        pulls = 0.0  # for each pull of a row to a part stands their mean
-        for squares, rows in zip(self.mass.square().split_with_sizes(self.lengths, dim=1), self.lengths, strict=True):
-            within, across = squares.sum(dim=1).tolist()
-            pulls += within / rows + across / max(1, len(self.rows) - rows)
-        return are_lost(sum(map(float, self.squares)), pulls, float(self.distance), dtype)
+        pulls = sum(map(float, self.pulls)) * (2 / form.kernels) ** 2
+        if form.levels is not None:  # for each pull of a row to a part stands their mean
+            for squares, rows in zip(
+                self.mass.square().split_with_sizes(self.lengths, dim=1), self.lengths, strict=True
+            ):
+                within, across = squares.sum(dim=1).tolist()
+                pulls += within / rows + across / max(1, len(self.rows) - rows)
+
+        left, dtype = sum(map(float, self.squares)), form.dtype_of_pulls
+        return roundings_add_up(self.rows) or are_lost(left, pulls, float(self.distance), dtype, form.levels is None)
 
 
 def _sums(tile: Tensor, dim: int) -> Tensor:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
 from dalib import _checks
 
-_OF_CHANCE = {torch.float32: 0.6, torch.float64: 0.2}
+_OF_CHANCE = {torch.float32: 0.6, torch.float64: 0.3}
 """What part of a sum of terms with random signs may be left, by the dtype of the products of pulls and rows.
 
-Rounding takes some 4e-7 or 1.7e-7 of such a sum, twice that where the same numbers come again and again. Samples of one
-distribution have 0.6 to 0.8 of it, in a few columns less. Of samples whose means and deviations were made equal 0.05 to 0.3 is
-left, and their gradients were off by up to 8e-6.
+Rounding takes some 4e-7 or 2e-7 of such a sum, twice that where the same numbers come again and again. Samples of one
+distribution have 0.6 to 0.8 of it, in a few directions less. Of samples whose means and deviations were made equal 0.05 to 0.3
+is left, and their gradients were off by up to 8e-6.
 """
+
+_ALIKE = 4
+"""So many times that where the rounded weights of many rows are the same. Half of the rounding of a class is to one side then."""
+
+_MANY = 128
+"""From how many rows on roundings that are the same matter."""
+
+_SAME = 1e-6
+"""Up to what part of them distances are the same."""
 
 
 def may_lose_digits(rows: Tensor) -> bool:
@@ -21,7 +32,7 @@ def may_lose_digits(rows: Tensor) -> bool:
     return rows.dtype == torch.float32 and _checks.values_are_checked(rows)
 
 
-def are_lost(gradient: float, pulls: float, distance: float, dtype: torch.dtype) -> bool:
+def are_lost(gradient: float, pulls: float, distance: float, dtype: torch.dtype, alike: bool = False) -> bool:
     r"""Whether gradients :math:`\sum_j p_{ij} (x_j - x_i)` made in float32 are small beside what their terms are.
 
     Args:
@@ -29,9 +40,30 @@ def are_lost(gradient: float, pulls: float, distance: float, dtype: torch.dtype)
         pulls: The sum of all :math:`p_{ij}^2`.
         distance: The mean squared distance of two rows.
         dtype: In what the products with the rows are made: those of all layers, for the slopes of one hold the kernels of others.
+        alike: Whether rows have weights that were rounded, and may be the same for all rows of a class.
 
     Example:
         >>> are_lost(gradient=1e-6, pulls=2.0, distance=1.0, dtype=torch.float32)
         True
     """
-    return gradient < _OF_CHANCE[dtype] ** 2 * pulls * distance
+    return gradient < (_OF_CHANCE[dtype] * (_ALIKE if alike else 1)) ** 2 * pulls * distance
+
+
+def are_many(rows: Tensor) -> bool:
+    """Whether roundings that are the same would matter."""
+    return rows.shape[0] >= _MANY
+
+
+def roundings_add_up(rows: Tensor) -> bool:
+    """Whether rows have few different distances, as one-hot rows, a few points and small sets have.
+
+    Many terms of a sum are then rounded in one way, which does not cancel: of one-hot rows it took 2e-6 of a gradient.
+
+    Example:
+        >>> roundings_add_up(torch.eye(128)), roundings_add_up(torch.arange(128.0)[:, None] ** 2)
+        (True, False)
+    """
+    if not are_many(rows):
+        return False
+    distances: list[float] = sorted(torch.linalg.vector_norm(rows[1:64] - rows[0], dim=1).tolist())
+    return sum(b - a <= _SAME * b for a, b in itertools.pairwise(distances)) > len(distances) / 10

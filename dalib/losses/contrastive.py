@@ -70,10 +70,10 @@ def contrastive_domain_loss(
     a, b, shared = shares_by_labels(
         source, target, source_labels, target_labels, classes, source_weights, target_weights
     )
-    own = torch.eye(classes, dtype=source.dtype, device=source.device)
-    count = shared.sum().to(source.dtype).clamp_min(1)
+    own = torch.eye(classes, dtype=a.dtype, device=source.device)
+    count = shared.sum().to(a.dtype).clamp_min(1)
     # Of the means of a domain's own classes both sums hold 1/|C|, so they cancel, unless there is one class alone.
-    alone = (count < 1.5).to(source.dtype)
+    alone = (count < 1.5).to(a.dtype)
     across = own / count - (1 - own) * (1 - alone) / (count * (count - 1).clamp_min(1))
     mixing = torch.cat([torch.cat([alone * own, -across], dim=1), torch.cat([-across, alone * own], dim=1)])
     columns = torch.cat([torch.cat([a, torch.zeros_like(a)], dim=1), torch.cat([torch.zeros_like(b), b], dim=1)])
