@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from dalib.data import office_caltech_surf
-from dalib.losses import joint_mmd_loss, mmd_loss, unbiased_mmd_loss
+from dalib.losses import joint_mmd_loss, local_mmd_loss, mmd_loss, unbiased_mmd_loss
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DATA = Path(os.environ.get("DALIB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -42,11 +42,18 @@ def joint(source: Tensor, target: Tensor) -> Tensor:
     return joint_mmd_loss((source, source[:, :10].softmax(dim=1)), (target, target[:, :10].softmax(dim=1)))
 
 
+def local(source: Tensor, target: Tensor) -> Tensor:
+    """Local MMD of ten classes, of which each target row is nearly of one."""
+    labels = [torch.arange(len(rows)) % 10 for rows in (source, target)]
+    return local_mmd_loss(source, target, labels[0], torch.eye(10, dtype=target.dtype)[labels[1]] * 0.97 + 0.003)
+
+
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "mmd_loss": mmd_loss,
     "weighted": weighted,
     "unbiased_mmd_loss": unbiased_mmd_loss,
     "joint_mmd_loss": joint,
+    "local_mmd_loss": local,
 }
 
 
@@ -66,6 +73,8 @@ def drawn() -> Iterator[tuple[str, str, Samples]]:
         yield "normal, moved by 0.5, at 10,000", size, (source + 1e4, target + 1e4 + 0.5)
         yield "activations (ReLU) at 10,000", size, (source.relu() + 1e4, (target + 0.2).relu() + 1e4)
         yield "normal, standardised each by itself", size, (standardised(source), standardised(target))
+        yield "one-hot rows of 50", size, tuple(torch.eye(50)[rows[:, :50].argmax(dim=1)] for rows in (source, target))  # type: ignore[misc]
+        yield "small whole numbers", size, ((source * 3).round(), (target * 3).round())
         far = torch.arange(max(n, m)).remainder(2)[:, None] * 10.0
         yield "two clusters of deviation 0.1", size, (source * 0.1 + far[:n], target * 0.1 + far[:m])
 

@@ -107,31 +107,33 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     divided by the widest variance of their layer.
     """
     weights, counts = form.columns, form.counts
-    mixed = form.mixed(weights)
     around = [centred(piled(parts), counts) for parts in form.layers]
     # Matrices of all pairs are few and written over: each that is fresh comes from outside of the cache.
     spare = weights.new_empty(len(weights), len(weights))
     blocks = [_Block(*each, wants_gradient, spare) for each in zip(around, form.scales, form.given, strict=True)]
     widest = [block.widest for block in blocks]
-    count = form.kernels
-    # Numbers are factors of a product where they can be: on their own each is another pass, as dear as the small ones.
     if any(block.is_narrow for block in blocks):
         made = dense(form.in_float64(), wants_gradient)
         known = 2 + len(blocks)  # the factors of a gradient stay as they are, for what they multiply to may cancel
         return *(each.to(weights.dtype) for each in made[:known]), *made[known:]
     first, *others = (block.kernel for block in blocks)
     kernel = functools.reduce(functools.partial(torch.mul, out=spare), others, first)
-    # Several columns stand for sums that cancel one another.
-    exact = weights if weights.shape[1] == 1 else form.weights.double()
-    sums = torch.addmm(exact, kernel.to(exact.dtype), exact, beta=0, alpha=1 / count)
-    value = form.mixed(exact).flatten().dot(sums.flatten()).to(weights.dtype)
-    half_of_weights = form.mixed(sums).to(weights.dtype)
+    # Several columns are of sums that cancel one another, and each rounding is the same for all rows of a class.
+    several, dtype = weights.shape[1] > 1, weights.dtype
+    if several:
+        weights, kernel = form.weights.double(), kernel.double()
+    mixed, count = form.mixed(weights), form.kernels
+    # Numbers are factors of a product where they can be: on their own each is another pass, as dear as the small ones.
+    sums = torch.addmm(weights, kernel, weights, beta=0, alpha=1 / count)
+    value, half_of_weights = mixed.flatten().dot(sums.flatten()), form.mixed(sums)
+    if several:
+        value, half_of_weights = value.to(dtype), half_of_weights.to(dtype)
     if not wants_gradient:
         return value, half_of_weights, *widest
-    if weights.shape[1] == 1:
+    if several:
+        pairs = torch.addmm(kernel, mixed, weights.mT, beta=0, alpha=2 / count).to(dtype)
+    else:
         pairs = torch.addmm(spare, mixed, weights.mT, beta=0, alpha=2 / count, out=spare)
-    else:  # of rows of one class each rounding of a pair's weight is the same
-        pairs = (form.mixed(exact) @ exact.mT).mul_(2 / count).to(weights.dtype)
     pulls = []
     dtypes = [dtype_of_pulls(each.rows) for each in around]
     for this, block in enumerate(blocks):

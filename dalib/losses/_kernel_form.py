@@ -246,14 +246,15 @@ def _digits_are_lost(
     if not may_lose_digits(gradient) or rows.dtype != dtype_of_pulls(gradient):  # others are of float64 already
         return False
     distance, times = scales.distance(widest, rows), (float(of_value) / float(widest)) ** 2
-    alike = form.levels is None and form.weights.shape[1] > 1 and are_many(rows)
+    many = are_many(form.layers[0])
+    alike = many and form.levels is None and form.weights.shape[1] > 1
 
     def lost(of_gradient: float, of_pulls: float) -> bool:
         return are_lost(of_gradient, times * of_pulls, distance, form.dtype_of_pulls, alike)
 
     # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.
     some, of_pulls = gradient[len(gradient) // 4 : -(-3 * len(gradient) // 4)], _square(pulls)
-    return roundings_add_up(rows) or (
+    return roundings_add_up(rows, many) or (
         lost(_square(some), of_pulls) and lost(_square(gradient), of_pulls - _square(pulls.diagonal()))
     )
 

@@ -317,16 +317,19 @@ class _Factor:
         """Whether rounding has taken too many digits of the gradient."""
         if not self.watches:
             return False
-        pulls = sum(map(float, self.pulls)) * (2 / form.kernels) ** 2
-        if form.levels is not None:  # for each pull of a row to a part stands their mean
-            for squares, rows in zip(
-                self.mass.square().split_with_sizes(self.lengths, dim=1), self.lengths, strict=True
-            ):
-                within, across = squares.sum(dim=1).tolist()
-                pulls += within / rows + across / max(1, len(self.rows) - rows)
+        left, pulls = sum(map(float, self.squares)), self._square_of_pulls(form)
+        if roundings_add_up(self.rows, many=True):
+            return True
+        return are_lost(left, pulls, float(self.distance), form.dtype_of_pulls, alike=form.levels is None)
 
-        left, dtype = sum(map(float, self.squares)), form.dtype_of_pulls
-        return roundings_add_up(self.rows) or are_lost(left, pulls, float(self.distance), dtype, form.levels is None)
+    def _square_of_pulls(self, form: Form) -> float:
+        if form.levels is None:
+            return sum(map(float, self.pulls)) * (2 / form.kernels) ** 2
+        square = 0.0  # for each pull of a row to a part stands their mean
+        for squares, rows in zip(self.mass.square().split_with_sizes(self.lengths, dim=1), self.lengths, strict=True):
+            within, across = squares.sum(dim=1).tolist()
+            square += within / rows + across / max(1, len(self.rows) - rows)
+        return square
 
 
 def _sums(tile: Tensor, dim: int) -> Tensor:

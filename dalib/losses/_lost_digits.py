@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -20,8 +21,8 @@ is left, and their gradients were off by up to 8e-6.
 _ALIKE = 4
 """So many times that where the rounded weights of many rows are the same. Half of the rounding of a class is to one side then."""
 
-_MANY = 128
-"""From how many rows on roundings that are the same matter."""
+_FEW = 32
+"""Up to how many rows a sample has no sums in which roundings that are the same matter."""
 
 _SAME = 1e-6
 """Up to what part of them distances are the same."""
@@ -30,6 +31,16 @@ _SAME = 1e-6
 def may_lose_digits(rows: Tensor) -> bool:
     """Whether rows have few digits, and the host need not wait for a device to see what is left of them."""
     return rows.dtype == torch.float32 and _checks.values_are_checked(rows)
+
+
+def are_many(parts: Sequence[Tensor]) -> bool:
+    """Whether sums over a sample are of so many rows that roundings which are the same matter.
+
+    Example:
+        >>> are_many([torch.zeros(32, 1), torch.zeros(33, 1)])
+        True
+    """
+    return max(part.shape[0] for part in parts) > _FEW
 
 
 def are_lost(gradient: float, pulls: float, distance: float, dtype: torch.dtype, alike: bool = False) -> bool:
@@ -49,21 +60,17 @@ def are_lost(gradient: float, pulls: float, distance: float, dtype: torch.dtype,
     return gradient < (_OF_CHANCE[dtype] * (_ALIKE if alike else 1)) ** 2 * pulls * distance
 
 
-def are_many(rows: Tensor) -> bool:
-    """Whether roundings that are the same would matter."""
-    return rows.shape[0] >= _MANY
-
-
-def roundings_add_up(rows: Tensor) -> bool:
+def roundings_add_up(rows: Tensor, many: bool) -> bool:
     """Whether rows have few different distances, as one-hot rows, a few points and small sets have.
 
     Many terms of a sum are then rounded in one way, which does not cancel: of one-hot rows it took 2e-6 of a gradient.
+    ``many`` is what :func:`are_many` tells of them.
 
     Example:
-        >>> roundings_add_up(torch.eye(128)), roundings_add_up(torch.arange(128.0)[:, None] ** 2)
+        >>> roundings_add_up(torch.eye(64), True), roundings_add_up(torch.arange(64.0)[:, None] ** 2, True)
         (True, False)
     """
-    if not are_many(rows):
+    if not many:
         return False
-    distances: list[float] = sorted(torch.linalg.vector_norm(rows[1:64] - rows[0], dim=1).tolist())
+    distances: list[float] = sorted(torch.linalg.vector_norm(rows[1:32] - rows[0], dim=1).tolist())
     return sum(b - a <= _SAME * b for a, b in itertools.pairwise(distances)) > len(distances) / 10
