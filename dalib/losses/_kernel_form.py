@@ -245,18 +245,16 @@ def _digits_are_lost(
 ) -> bool:
     if not may_lose_digits(gradient) or rows.dtype != dtype_of_pulls(gradient):  # others are of float64 already
         return False
-    distance, times = scales.distance(widest, rows), (float(of_value) / float(widest)) ** 2
-    many = are_many(form.layers[0])
+    many, dtype = are_many(form.layers[0]), form.dtype_of_pulls
+    if many and roundings_add_up(rows):
+        return True
     alike = many and form.levels is None and form.weights.shape[1] > 1
-
-    def lost(of_gradient: float, of_pulls: float) -> bool:
-        return are_lost(of_gradient, times * of_pulls, distance, form.dtype_of_pulls, alike)
-
+    distance, times = scales.distance(widest, rows), (float(of_value) / float(widest)) ** 2
     # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.
-    some, of_pulls = gradient[len(gradient) // 4 : -(-3 * len(gradient) // 4)], _square(pulls)
-    return roundings_add_up(rows, many) or (
-        lost(_square(some), of_pulls) and lost(_square(gradient), of_pulls - _square(pulls.diagonal()))
-    )
+    count, of_pulls = gradient.shape[0], times * _square(pulls)
+    if not are_lost(_square(gradient[count // 4 : -(-3 * count // 4)]), of_pulls, distance, dtype, alike):
+        return False
+    return are_lost(_square(gradient), of_pulls - times * _square(pulls.diagonal()), distance, dtype, alike)
 
 
 def _square(x: Tensor) -> float:

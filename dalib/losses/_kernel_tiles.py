@@ -318,7 +318,7 @@ class _Factor:
         if not self.watches:
             return False
         left, pulls = sum(map(float, self.squares)), self._square_of_pulls(form)
-        if roundings_add_up(self.rows, many=True):
+        if roundings_add_up(self.rows):
             return True
         return are_lost(left, pulls, float(self.distance), form.dtype_of_pulls, alike=form.levels is None)
 

@@ -60,17 +60,14 @@ def are_lost(gradient: float, pulls: float, distance: float, dtype: torch.dtype,
     return gradient < (_OF_CHANCE[dtype] * (_ALIKE if alike else 1)) ** 2 * pulls * distance
 
 
-def roundings_add_up(rows: Tensor, many: bool) -> bool:
+def roundings_add_up(rows: Tensor) -> bool:
     """Whether rows have few different distances, as one-hot rows, a few points and small sets have.
 
     Many terms of a sum are then rounded in one way, which does not cancel: of one-hot rows it took 2e-6 of a gradient.
-    ``many`` is what :func:`are_many` tells of them.
 
     Example:
-        >>> roundings_add_up(torch.eye(64), True), roundings_add_up(torch.arange(64.0)[:, None] ** 2, True)
+        >>> roundings_add_up(torch.eye(64)), roundings_add_up(torch.arange(64.0)[:, None] ** 2)
         (True, False)
     """
-    if not many:
-        return False
     distances: list[float] = sorted(torch.linalg.vector_norm(rows[1:32] - rows[0], dim=1).tolist())
     return sum(b - a <= _SAME * b for a, b in itertools.pairwise(distances)) > len(distances) / 10
