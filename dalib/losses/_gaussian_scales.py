@@ -186,8 +186,8 @@ def centred(rows: Tensor, counts: Tensor | None) -> Centred:
     """
     parts = _row_parts(rows, counts)
     middle = parts @ rows
-    rows.sub_(middle, alpha=1 + _ASIDE if rows.shape[0] >= _MANY else 1)
     square = float(middle.dot(middle)) if _checks.values_are_checked(rows) else None
+    rows.sub_(middle, alpha=1 + _ASIDE if rows.shape[0] >= _MANY and square != math.inf else 1)
     if square is None or _are_coarse(rows, square):  # on a device to look takes longer than to move them
         rows.sub_(parts @ rows)
     return Centred(rows, middle, square, parts)
@@ -200,7 +200,7 @@ def _are_coarse(rows: Tensor, square: float) -> bool:
     are none.
     """
     first = rows[0]
-    return square > _FAR**2 * float(first.dot(first))
+    return not square <= _FAR**2 * float(first.dot(first)) < math.inf
 
 
 def dtype_of_pulls(rows: Tensor) -> torch.dtype:

@@ -120,6 +120,15 @@ def test_distances_beyond_the_dtype_are_told(name, times):
     assert torch.isfinite(SCALE_FREE[name](source.double(), target.double()))
 
 
+@pytest.mark.parametrize("times", [1, 100])
+@pytest.mark.parametrize("name", ["mmd", "unbiased mmd"])
+def test_equal_rows_may_be_as_far_out_as_the_dtype_goes(name, times):
+    rows = torch.full((7 * times, 3), 1e25, requires_grad=True)  # the square of that is beyond float32
+    value = SCALE_FREE[name](rows, rows.detach().clone())
+    assert abs(value.item()) < 1e-6
+    assert torch.isfinite(torch.autograd.grad(value, rows)[0]).all()
+
+
 @pytest.mark.parametrize("name", ["linear-time mmd", "block mmd"])
 def test_distances_beyond_the_dtype_are_within_float64(name):
     source, target = (1e19 * rows for rows in (SOURCE, TARGET))

@@ -107,6 +107,24 @@ def test_joint_mmd_of_equal_means_and_deviations_keeps_six_digits(size):
     assert gradient < 1e-6
 
 
+@pytest.mark.parametrize("size", [(157, 295, 100), (700, 500, 64)])
+def test_each_layer_of_joint_mmd_is_looked_at(size):
+    first, second = samples(*size), list(map(standardised, samples(*size[:2], 40)))
+
+    def loss(source, target):
+        return losses.joint_mmd_loss((first[0].to(source.dtype), source), (first[1].to(source.dtype) + 0.5, target))
+
+    assert errors(loss, *second)[1] < 1e-6
+
+
+def test_products_of_all_layers_decide_what_may_be_left_of_a_gradient():
+    def dtype(*widths):
+        layers = [[torch.zeros(2, width)] * 2 for width in widths]
+        return Form(layers, [], [], None, torch.ones(4, 1), None, None).dtype_of_pulls
+
+    assert [dtype(3), dtype(3, 5), dtype(100), dtype(3, 100)] == [torch.float64] * 2 + [torch.float32] * 2
+
+
 @pytest.mark.parametrize("loss", [losses.mmd_loss, losses.unbiased_mmd_loss, weighted(losses.mmd_loss)])
 @pytest.mark.parametrize("rows", [200, 600])
 @pytest.mark.parametrize("far", [False, True])
@@ -279,6 +297,7 @@ def test_roundings_of_rows_that_repeat_add_up():
     assert not roundings_add_up(rows)
     assert not roundings_add_up(rows.relu())
     assert roundings_add_up(one_hot(rows))
+    assert roundings_add_up(0.3 * one_hot(rows) + rows[0, :40])  # distances that are the same up to rounding
 
 
 @pytest.mark.parametrize("size", [size for size in SIZES if size[0] < 2000])
