@@ -49,7 +49,7 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
         if loses_digits:
             swept = weights
         elif levels is None:
-            swept = _sweep(form, factors, grid, weights, mixed, wants_gradient)
+            swept = _sweep(factors, grid, weights, mixed, wants_gradient, 2 / count)
         else:
             swept = _sweep_of_levels(factors, grid, levels, wants_gradient, 2 / count)
         loses_digits = loses_digits or (wants_gradient and any(factor.lost_digits(form) for factor in factors))
@@ -67,15 +67,11 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
 
 
 def _sweep(
-    form: Form, factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tensor, wants_gradient: bool
+    factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tensor, wants_gradient: bool, share: float
 ) -> Tensor:
-    """``K weights``; on the way the gradients of the factors add up."""
-    share = 2 / form.kernels
+    """``K weights``; on the way the gradients of the factors add up, times ``share``."""
     sums = torch.zeros_like(weights)
-    of, made = grid.blocks(weights), grid.blocks(sums)
-    left, right = grid.blocks(mixed), of
-    if weights.shape[1] > 1:  # of rows of one class each rounding of a pair's weight is the same
-        left, right = grid.blocks(form.mixed(form.weights.double())), grid.blocks(form.weights.double())
+    of, pulls, made = (grid.blocks(each) for each in (weights, mixed, sums))
     for i, j in _tiles(factors, grid, wants_gradient):
         tiles = [factor.tile(i, j, wants_gradient) for factor in factors]
         kernel = product([kernel for kernel, _ in tiles])
@@ -84,7 +80,7 @@ def _sweep(
             made[j].addmm_(kernel.mT, of[i])
         if wants_gradient:
             for factor, steep in zip(factors, _slopes(tiles), strict=True):
-                factor.add(i, j, _times_pairs(steep, left[i], right[j]), share)
+                factor.add(i, j, _times_pairs(steep, pulls[i], of[j]), share)
                 factor.count(i, j, steep)
     return sums
 
@@ -147,7 +143,7 @@ def _without_diagonal(slopes: Tensor, has_one: bool) -> Tensor:
 
 def _times_pairs(tile: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """The tile times ``left @ right.mT``, in its place; of single columns that takes no product."""
-    return tile.mul_(left).mul_(right.mT) if left.shape[1] == 1 else tile.mul_((left @ right.mT).to(tile.dtype))
+    return tile.mul_(left).mul_(right.mT) if left.shape[1] == 1 else tile.mul_(left @ right.mT)
 
 
 class _Grid:
@@ -317,9 +313,9 @@ class _Factor:
         """Whether rounding has taken too many digits of the gradient."""
         if not self.watches:
             return False
-        left, pulls = sum(map(float, self.squares)), self._square_of_pulls(form)
         if roundings_add_up(self.rows):
             return True
+        left, pulls = sum(map(float, self.squares)), self._square_of_pulls(form)
         return are_lost(left, pulls, float(self.distance), form.dtype_of_pulls, alike=form.levels is None)
 
     def _square_of_pulls(self, form: Form) -> float:
