@@ -187,9 +187,11 @@ def centred(rows: Tensor, counts: Tensor | None) -> Centred:
     parts = _row_parts(rows, counts)
     middle = parts @ rows
     square = float(middle.dot(middle)) if _checks.values_are_checked(rows) else None
-    rows.sub_(middle, alpha=1 + _ASIDE if rows.shape[0] >= _MANY and square != math.inf else 1)
+    aside = rows.shape[0] >= _MANY and square is not None and square < math.inf
+    rows.sub_(middle, alpha=1 + _ASIDE if aside else 1)
     if square is None or _are_coarse(rows, square):  # on a device to look takes longer than to move them
-        rows.sub_(parts @ rows)
+        for _ in range(1 + aside):  # equal rows become zeros, or rounding would have a part in their gradients
+            rows.sub_(parts @ rows)
     return Centred(rows, middle, square, parts)
 
 

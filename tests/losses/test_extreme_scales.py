@@ -129,6 +129,17 @@ def test_equal_rows_may_be_as_far_out_as_the_dtype_goes(name, times):
     assert torch.isfinite(torch.autograd.grad(value, rows)[0]).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rows", [20, 200, 1000])
+@pytest.mark.parametrize("name", ["mmd", "unbiased mmd"])
+def test_equal_rows_have_no_gradient(name, rows, dtype):
+    for middle in (0.1, 3.0, 7.7, 1e4):
+        source = (middle + torch.rand(5, dtype=dtype)).expand(rows, 5).clone().requires_grad_()
+        for options in ({}, {"source_weights": torch.linspace(0.5, 1.0, rows)}):
+            value = SCALE_FREE[name](source, source.detach().clone(), **options)
+            assert torch.autograd.grad(value, source)[0].abs().max() < 1e-11
+
+
 @pytest.mark.parametrize("name", ["linear-time mmd", "block mmd"])
 def test_distances_beyond_the_dtype_are_within_float64(name):
     source, target = (1e19 * rows for rows in (SOURCE, TARGET))
