@@ -34,7 +34,8 @@ def squared_distances(rows: Tensor, others: Tensor | None = None, *, about: Tens
     distances = (x * x).sum(dim=-1)[..., :, None] + (y * y).sum(dim=-1)[..., None, :] - 2 * x @ y.mT
     if others is None:
         distances = distances * _off_diagonal(distances)
-    return distances.clamp_min(0)
+    # Rounding makes some of equal rows negative. They are zero in value alone: their second derivative is not.
+    return distances - distances.detach().clamp_max(0)
 
 
 def _off_diagonal(square: Tensor) -> Tensor:

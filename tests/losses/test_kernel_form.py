@@ -300,3 +300,24 @@ def test_batched_gradients_are_those_of_each(rows):
     (gradient,) = torch.autograd.grad(value, x, retain_graph=True)
     (both,) = torch.autograd.grad(value, x, torch.tensor([1.0, 2.0]), is_grads_batched=True)
     torch.testing.assert_close(both, torch.stack([gradient, 2 * gradient]), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equal_rows_have_the_second_derivative_of_the_definition(dtype):
+    """Their distances are zero up to rounding, on either side of it."""
+    rows = torch.eye(6)[torch.randn(64, 6, generator=torch.Generator().manual_seed(0)).argmax(dim=1)]
+
+    def defined(source, target):
+        both = torch.cat([source, target])
+        squares = (both[:, None] - both).square().sum(dim=2)
+        signs = torch.cat([torch.full((33,), 1 / 33), torch.full((31,), -1 / 31)]).double()
+        return signs @ torch.exp(-squares / 2) @ signs
+
+    def second(function, source, target):
+        source = source.clone().requires_grad_()
+        slope = torch.autograd.grad(function(source, target), source, create_graph=True)[0]
+        return torch.autograd.grad(slope.square().sum(), source)[0]
+
+    found = second(lambda s, t: mmd_loss(s, t, bandwidths=[1.0]), *rows.to(dtype).split([33, 31]))
+    exact = second(defined, *rows.double().split([33, 31]))
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5 * float(exact.norm()))
