@@ -138,8 +138,8 @@ def _by_rule(rule: Rule, rows: Tensor, weights: Tensor | None) -> Tensor:
     return scale
 
 
-def with_floor(scale: Tensor, around: Tensor, *, over: float = 1.0) -> Tensor:
-    """The scale of rows around ``around``, shape ``(d,)``, times ``over``, not below a floor: see :func:`scaled`.
+def with_floor(scale: Tensor, around: Tensor) -> Tensor:
+    """The scale of rows around ``around``, shape ``(d,)``, not below a floor: see :func:`scaled`.
 
     Nearer to one another than their rounding rows are equal. Also a multiple of the floor is a normal number, and so is
     its inverse.
@@ -149,11 +149,11 @@ def with_floor(scale: Tensor, around: Tensor, *, over: float = 1.0) -> Tensor:
         tensor(2.)
     """
     limits = torch.finfo(around.dtype)
-    rounding = around * (limits.eps * math.sqrt(over))
-    return torch.maximum(scale, torch.dot(rounding, rounding)).clamp_min(limits.tiny * 2**10 * over)
+    rounding = around * limits.eps
+    return torch.maximum(scale, torch.dot(rounding, rounding)).clamp_min(limits.tiny * 2**10)
 
 
-def number_with_floor(scale: float, around: float, dtype: torch.dtype, *, over: float = 1.0) -> float:
+def number_with_floor(scale: float, around: float, dtype: torch.dtype) -> float:
     """:func:`with_floor` of numbers: the scale of rows in ``dtype`` around what has the square ``around``.
 
     Example:
@@ -161,7 +161,7 @@ def number_with_floor(scale: float, around: float, dtype: torch.dtype, *, over: 
         2.0
     """
     limits = torch.finfo(dtype)
-    return max(scale, around * limits.eps**2 * over, limits.tiny * 2**10 * over)
+    return max(scale, around * limits.eps**2, limits.tiny * 2**10)
 
 
 def refuse_infinite(widest: Tensor, rows: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -45,8 +45,12 @@ _MANY = 128
 """From how many rows on they are moved beside their mean."""
 
 _ASIDE = 2**-10 * math.sqrt(2)
-"""What part of it that is. Whole numbers less the mean of 512 are multiples of 1/512: their products
-lose digits that all round to one side, and the mean distance was off by 2e-6."""
+"""How far, in parts of the mean. Whole numbers less the mean of 512 are multiples of 1/512: their products lose digits
+that all round to one side, and the mean distance was off by 2e-6."""
+
+_NEAR = 4
+"""Up to how many times their own its squared length the mean is near to zero: the rounding of it is nothing beside the rows."""
+
 _SQUARED_UP_TO = 16
 """The largest power that squarings make. Each doubles the relative error: up to 1024 gradients were off by 4e-5."""
 
@@ -61,6 +65,17 @@ class Centred(NamedTuple):
     """The squared length of that, where values are checked."""
     parts: Tensor
     """What part of the sample each row is, shape ``(N,)``."""
+    aside: bool
+    """Whether zero lies beside their mean, and not at it."""
+
+    def square_of_mean(self, spread: float) -> float:
+        """The squared length of the mean of the rows as they are now; that of a row is ``spread`` in the mean."""
+        if not self.aside:
+            return 0.0
+        if self.square is not None and self.square < _NEAR * spread:
+            return _ASIDE**2 * self.square
+        mean = self.parts @ self.rows
+        return float(mean.dot(mean))
 
 
 class Scales(NamedTuple):
@@ -78,19 +93,20 @@ class Scales(NamedTuple):
         """Number of kernels."""
         return len(given) if self.multiples is None else len(self.multiples)  # type: ignore[arg-type]
 
-    def widest(self, given: Tensor | None, rows: Centred, spread: Callable[[], Tensor], *, over: float) -> Tensor:
-        """The largest variance; ``spread`` makes the mean squared distance of the rows, times ``over``."""
+    def widest(self, given: Tensor | None, rows: Centred, squares: Tensor) -> Tensor:
+        """The largest variance; ``squares`` are the squared lengths of the rows."""
         if self.multiples is None:
             assert given is not None
             return given.amax()
-        times = max(self.multiples) / over
+        spread, times = torch.dot(rows.parts, squares), max(self.multiples)
         if rows.square is None or math.isinf(rows.square):
-            widest = with_floor(spread(), rows.middle, over=over) * times
+            widest = with_floor(2 * spread, rows.middle) * times
             refuse_infinite(widest, rows.rows)
             return widest
         # Of numbers: each operation on a tensor of one takes a small batch half a percent.
         dtype = rows.rows.dtype
-        found = number_with_floor(float(spread()), rows.square, self.rounded_to or dtype, over=over) * times
+        distance = 2 * (float(spread) - rows.square_of_mean(float(spread)))
+        found = number_with_floor(distance, rows.square, self.rounded_to or dtype) * times
         if not found <= torch.finfo(dtype).max:
             _checks.refuse_overflow(rows.rows)
         return rows.rows.new_full((), found)
@@ -182,7 +198,7 @@ def centred(rows: Tensor, counts: Tensor | None) -> Centred:
     Example:
         >>> centred(torch.tensor([[5.0], [9.0]]), None)
         Centred(rows=tensor([[-2.],
-                [ 2.]]), middle=tensor([7.]), square=49.0, parts=tensor([0.5000, 0.5000]))
+                [ 2.]]), middle=tensor([7.]), square=49.0, parts=tensor([0.5000, 0.5000]), aside=False)
     """
     parts = _row_parts(rows, counts)
     middle = parts @ rows
@@ -192,7 +208,8 @@ def centred(rows: Tensor, counts: Tensor | None) -> Centred:
     if square is None or _are_coarse(rows, square):  # on a device to look takes longer than to move them
         for _ in range(1 + aside):  # equal rows become zeros, or rounding would have a part in their gradients
             rows.sub_(parts @ rows)
-    return Centred(rows, middle, square, parts)
+        aside = False
+    return Centred(rows, middle, square, parts, aside)
 
 
 def _are_coarse(rows: Tensor, square: float) -> bool:

@@ -19,7 +19,7 @@ from dalib.losses._gaussian_scales import (
     sums_of_kernels,
     unit_of_exponents,
 )
-from dalib.losses._lost_digits import may_lose_digits
+from dalib.losses._lost_digits import SOME, are_many, may_lose_digits, roundings_add_up
 from dalib.losses._piled import piled
 
 
@@ -110,9 +110,12 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     around = [centred(piled(parts), counts) for parts in form.layers]
     # Matrices of all pairs are few and written over: each that is fresh comes from outside of the cache.
     spare = weights.new_empty(len(weights), len(weights))
-    blocks = [_Block(*each, wants_gradient, spare) for each in zip(around, form.scales, form.given, strict=True)]
+    watches = wants_gradient and are_many(form.layers[0])
+    blocks = [
+        _Block(*each, wants_gradient, watches, spare) for each in zip(around, form.scales, form.given, strict=True)
+    ]
     widest = [block.widest for block in blocks]
-    if any(block.is_narrow for block in blocks):
+    if any(block.needs_float64 for block in blocks):
         made = dense(form.in_float64(), wants_gradient)
         known = 2 + len(blocks)  # the factors of a gradient stay as they are, for what they multiply to may cancel
         return *(each.to(weights.dtype) for each in made[:known]), *made[known:]
@@ -155,17 +158,22 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
 class _Block:
     """One factor of the kernel, and of its slope, for all pairs."""
 
-    def __init__(self, around: Centred, scales: Scales, given: Tensor | None, slope: bool, spare: Tensor) -> None:
+    def __init__(
+        self, around: Centred, scales: Scales, given: Tensor | None, slope: bool, watches: bool, spare: Tensor
+    ) -> None:
         exponent = torch.mm(around.rows, around.rows.mT)
         squares = exponent.diagonal().clone()  # of the same product, so that the diagonal becomes exactly zero
         exponent.sub_(squares, alpha=0.5).sub_(squares.unsqueeze(1), alpha=0.5).clamp_(max=0)
-
-        def spread() -> Tensor:
-            parts = around.parts
-            return torch.dot(torch.addmv(parts, exponent, parts, beta=0, alpha=-1), parts)
-
-        self.widest = scales.widest(given, around, spread, over=0.5)
-        self.is_narrow = may_lose_digits(exponent) and scales.are_narrow(given, squares)
+        self.widest = scales.widest(given, around, squares)
+        self.needs_float64 = may_lose_digits(exponent) and (
+            scales.are_narrow(given, squares)
+            # The products of narrow rows are of float64 anyway.
+            or (
+                watches
+                and dtype_of_pulls(around.rows) == exponent.dtype
+                and roundings_add_up(exponent[0, SOME].tolist())
+            )
+        )
         exponent.div_(unit_of_exponents(self.widest))
         ratios = scales.ratios(given, self.widest)
         self.kernel, self.steep = sums_of_kernels(exponent, ratios, slope, (None, None, spare))

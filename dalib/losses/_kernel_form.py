@@ -24,7 +24,7 @@ from dalib.kernels import Gaussian
 from dalib.losses._gaussian_scales import Scales, dtype_of_pulls, scales_of
 from dalib.losses._kernel_dense import Form, dense, value_of
 from dalib.losses._kernel_tiles import tiled
-from dalib.losses._lost_digits import are_lost, are_many, may_lose_digits, roundings_add_up
+from dalib.losses._lost_digits import are_lost, are_many, may_lose_digits
 from dalib.losses._raised_to_zero import raised_to_zero
 
 Part = TypeVar("Part")
@@ -227,10 +227,14 @@ def _last_products(
     """What :func:`dense` leaves to be done; in float64 from the start where that shows that float32 does not do."""
 
     def products(widest: Sequence[Tensor], pulls: Sequence[Tensor], rows: Sequence[Tensor]) -> list[Tensor]:
-        return [
-            torch.mm(of_value / width * pull, each).to(form.layers[0][0].dtype)
-            for width, pull, each in zip(widest, pulls, rows, strict=True)
-        ]
+        found = []
+        for width, pull, each in zip(widest, pulls, rows, strict=True):
+            if _checks.values_are_checked(of_value):  # a number is a factor of the product, and takes no pass
+                product = torch.addmm(each, pull, each, beta=0, alpha=float(of_value) / float(width))
+            else:
+                product = torch.mm(of_value / width * pull, each)
+            found.append(product.to(form.layers[0][0].dtype))
+        return found
 
     gradients = products(widest, pulls, rows)
     of_each = zip(gradients, form.scales, widest, pulls, rows, strict=True)
@@ -245,11 +249,8 @@ def _digits_are_lost(
 ) -> bool:
     if not may_lose_digits(gradient) or rows.dtype != dtype_of_pulls(gradient):  # others are of float64 already
         return False
-    many, dtype = are_many(form.layers[0]), form.dtype_of_pulls
-    if many and roundings_add_up(rows):
-        return True
-    alike = many and form.levels is None and form.weights.shape[1] > 1
-    distance, times = scales.distance(widest, rows), (float(of_value) / float(widest)) ** 2
+    alike = form.levels is None and form.weights.shape[1] > 1 and are_many(form.layers[0])
+    distance, times, dtype = scales.distance(widest, rows), (float(of_value) / float(widest)) ** 2, form.dtype_of_pulls
     # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.
     count, of_pulls = gradient.shape[0], times * _square(pulls)
     if not are_lost(_square(gradient[count // 4 : -(-3 * count // 4)]), of_pulls, distance, dtype, alike):

@@ -18,7 +18,7 @@ from dalib.losses._gaussian_scales import (
     unit_of_exponents,
 )
 from dalib.losses._kernel_dense import Form, product
-from dalib.losses._lost_digits import are_lost, may_lose_digits, roundings_add_up
+from dalib.losses._lost_digits import SOME, are_lost, may_lose_digits, roundings_add_up
 from dalib.losses._piled import piled
 
 _TILE = {"cpu": 512, "cuda": 4096}
@@ -45,7 +45,7 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
             _Factor(*each, form.counts, grid, wants_gradient)
             for each in zip(form.layers, form.scales, form.given, strict=True)
         ]
-        loses_digits = any(factor.is_narrow for factor in factors)
+        loses_digits = any(factor.needs_float64 for factor in factors)
         if loses_digits:
             swept = weights
         elif levels is None:
@@ -206,19 +206,15 @@ class _Factor:
         around = centred(right[:, :width], counts)
         rows = around.rows
         squares = torch.linalg.vector_norm(rows, dim=1).square_()
-
-        def spread() -> Tensor:
-            parts = around.parts
-            middle = parts @ rows  # of centred rows: taking its square away cancels next to no digits
-            half: Tensor = (parts @ squares - middle @ middle).clamp_min(0)
-            return half
-
-        self.widest = scales.widest(given, around, spread, over=0.5)
+        self.widest = scales.widest(given, around, squares)
         self.ratios = scales.ratios(given, self.widest)
         self.powers = scales.powers
         self.scale = 1 / unit_of_exponents(self.widest)
         self.distance = 2 * (around.parts @ squares)
-        self.is_narrow = may_lose_digits(rows) and scales.are_narrow(given, squares)
+        self.needs_float64 = may_lose_digits(rows) and (
+            scales.are_narrow(given, squares)
+            or (wants_gradient and roundings_add_up((rows[SOME] - rows[0]).square().sum(dim=1).tolist()))
+        )
         halves = squares.mul_(self.scale * -0.5)
         # The two more columns take the halves of the squares off within the product: rows of ``left`` times those of
         # ``right`` are the exponents, minus half the squared distances in units of the widest variance.
@@ -313,8 +309,6 @@ class _Factor:
         """Whether rounding has taken too many digits of the gradient."""
         if not self.watches:
             return False
-        if roundings_add_up(self.rows):
-            return True
         left, pulls = sum(map(float, self.squares)), self._square_of_pulls(form)
         return are_lost(left, pulls, float(self.distance), form.dtype_of_pulls, alike=form.levels is None)
 

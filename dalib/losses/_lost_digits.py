@@ -24,8 +24,11 @@ _ALIKE = 4
 _FEW = 32
 """Up to how many rows a sample has no sums in which roundings that are the same matter."""
 
-_SAME = 1e-6
-"""Up to what part of them distances are the same."""
+SOME = slice(1, _FEW)
+"""The rows whose distances from the first one tell of those of all."""
+
+_SAME = 2e-6
+"""Up to what part of them squared distances are the same."""
 
 
 def may_lose_digits(rows: Tensor) -> bool:
@@ -60,14 +63,17 @@ def are_lost(gradient: float, pulls: float, distance: float, dtype: torch.dtype,
     return gradient < (_OF_CHANCE[dtype] * (_ALIKE if alike else 1)) ** 2 * pulls * distance
 
 
-def roundings_add_up(rows: Tensor) -> bool:
+def roundings_add_up(squares: Sequence[float]) -> bool:
     """Whether rows have few different distances, as one-hot rows, a few points and small sets have.
 
     Many terms of a sum are then rounded in one way, which does not cancel: of one-hot rows it took 2e-6 of a gradient.
 
+    Args:
+        squares: The squared distances of :data:`SOME` rows from the first one, or a multiple of them.
+
     Example:
-        >>> roundings_add_up(torch.eye(64)), roundings_add_up(torch.arange(64.0)[:, None] ** 2)
+        >>> roundings_add_up([2.0, 0.0, 2.0, 2.0, 0.0]), roundings_add_up([1.0, 4.0, 9.0, 16.0, 25.0])
         (True, False)
     """
-    distances: list[float] = sorted(torch.linalg.vector_norm(rows[1:32] - rows[0], dim=1).tolist())
-    return sum(b - a <= _SAME * b for a, b in itertools.pairwise(distances)) > len(distances) / 10
+    ordered = sorted(squares)
+    return sum(b - a <= _SAME * abs(b) for a, b in itertools.pairwise(ordered)) > len(ordered) / 10

@@ -51,14 +51,15 @@ class Pooled(NamedTuple):
     @property
     def exact_signs(self) -> Tensor:
         """The same, in float64 unless :attr:`levels` are as exact."""
-        if self.levels is None:
+        levels = self.levels
+        if levels is None:
             source, target = (
                 shares(rows.double(), None, "") if known is None else known
                 for rows, known in zip(self.parts, self.given, strict=True)
             )
             return torch.cat([source, -target])
         source, target = self.parts
-        (first,), (second,) = self.levels
+        (first,), (second,) = levels
         signs = source.new_full((len(source) + len(target),), first)
         signs[len(source) :].fill_(second)
         return signs

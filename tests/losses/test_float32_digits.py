@@ -12,7 +12,7 @@ from dalib.kernels import Gaussian, Laplacian, Linear, Polynomial, RationalQuadr
 from dalib.losses import _kernel_form, _kernel_tiles
 from dalib.losses._kernel_dense import Form
 from dalib.losses._kernel_tiles import _Grid
-from dalib.losses._lost_digits import are_lost, roundings_add_up
+from dalib.losses._lost_digits import SOME, are_lost, roundings_add_up
 
 SIZES = [(30, 40, 8), (256, 256, 64), (600, 500, 2), (1500, 1300, 2), (1500, 1300, 64), (2048, 2048, 256)]
 FAR = 1e4
@@ -303,9 +303,14 @@ def test_a_gradient_is_lost_by_what_is_left_of_it():
 
 def test_roundings_of_rows_that_repeat_add_up():
     rows = torch.randn(200, 300, generator=torch.Generator().manual_seed(0))
-    assert not roundings_add_up(rows)
-    assert not roundings_add_up(rows.relu())
-    assert roundings_add_up(one_hot(rows))
+
+    def squares(rows):
+        return (rows[SOME] - rows[0]).square().sum(dim=1).tolist()
+
+    assert not roundings_add_up(squares(rows))
+    assert not roundings_add_up(squares(rows.relu()))
+    assert roundings_add_up(squares(one_hot(rows)))
+    assert roundings_add_up([-each / 2 for each in squares(one_hot(rows))])  # exponents of a kernel
 
 
 @pytest.mark.parametrize("size", [size for size in SIZES if size[0] < 2000])
