@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,6 +33,8 @@ class Form(NamedTuple):
     weights: Tensor
     mixing: Tensor | None
     levels: Sequence[Sequence[float]] | None
+    unit: float
+    """What the sum is multiplied by, that over all products of kernels in place of their average."""
 
     @property
     def columns(self) -> Tensor:
@@ -46,11 +47,6 @@ class Form(NamedTuple):
         return (
             torch.float64 if all(dtype_of_pulls(parts[0]) == torch.float64 for parts in self.layers) else torch.float32
         )
-
-    @property
-    def kernels(self) -> int:
-        """How many products of kernels the average is of."""
-        return math.prod(each.number(known) for each, known in zip(self.scales, self.given, strict=True))
 
     def mixed(self, columns: Tensor) -> Tensor:
         """``columns @ mixing``, where no mixing is the identity."""
@@ -104,7 +100,7 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     """The value, half its gradient by the weights, the widest variances, and of each layer two factors of its gradient.
 
     The first factor is of rows x rows, so that what flows in on the way back scales a small matrix. Gradients are still to be
-    divided by the widest variance of their layer.
+    multiplied by twice the unit over the widest variance of their layer.
     """
     weights, counts = form.columns, form.counts
     around = [centred(piled(parts), counts) for parts in form.layers]
@@ -125,18 +121,18 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     several, dtype = weights.shape[1] > 1, weights.dtype
     if several:
         weights, kernel = form.weights.double(), kernel.double()
-    mixed, count = form.mixed(weights), form.kernels
+    mixed = form.mixed(weights)
     # Numbers are factors of a product where they can be: on their own each is another pass, as dear as the small ones.
-    sums = torch.addmm(weights, kernel, weights, beta=0, alpha=1 / count)
+    sums = torch.addmm(weights, kernel, weights, beta=0, alpha=form.unit)
     value, half_of_weights = mixed.flatten().dot(sums.flatten()), form.mixed(sums)
     if several:
         value, half_of_weights = value.to(dtype), half_of_weights.to(dtype)
     if not wants_gradient:
         return value, half_of_weights, *widest
     if several:
-        pairs = torch.addmm(kernel, mixed, weights.mT, beta=0, alpha=2 / count).to(dtype)
+        pairs = torch.addmm(kernel, mixed, weights.mT, beta=0).to(dtype)
     else:
-        pairs = torch.addmm(spare, mixed, weights.mT, beta=0, alpha=2 / count, out=spare)
+        pairs = torch.addmm(spare, mixed, weights.mT, beta=0, out=spare)
     pulls = []
     dtypes = [dtype_of_pulls(each.rows) for each in around]
     for this, block in enumerate(blocks):

@@ -43,6 +43,7 @@ def kernel_form(
     mixing: Tensor | None = None,
     *,
     levels: Sequence[Sequence[float]] | None = None,
+    scale: float = 1.0,
     counts: Tensor | None = None,
 ) -> Tensor:
     r"""The sum :math:`V`, differentiable in the layers and the weights.
@@ -55,6 +56,8 @@ def kernel_form(
         mixing: Shape ``(C, C)``, symmetric, outside the graph; default: the identity.
         levels: The weights once more, where all rows of a part have the same ones and no gradient, without ``mixing``: one
             sequence of ``C`` numbers a part. Tiles then take fewer passes.
+        scale: What the sum is multiplied by. Weights that are nearly whole numbers of few digits in place of fractions keep
+            source and target, which cancel, from being rounded apart.
         counts: What each row counts in a bandwidth that comes from the rows, shape ``(N,)``; default: one.
 
     Returns:
@@ -73,9 +76,9 @@ def kernel_form(
     if torch.compiler.is_compiling() and len(weights) <= TWICE_DIFFERENTIABLE_UP_TO:
         rows = [torch.cat(list(parts)) for parts in layers]
         variances = [kernel.variances(each, counts) for kernel, each in zip(kernels, rows, strict=True)]
-        form = value_of(rows, variances, weights, mixing)
+        form = scale * value_of(rows, variances, weights, mixing)
         return raised_to_zero(form) if mixing is None else form
-    return _by_hand(layers, kernels, weights, mixing, levels, counts)
+    return _by_hand(layers, kernels, weights, mixing, levels, scale, counts)
 
 
 @uncompiled  # hundreds of tiles would be hundreds of times the same operations in a graph
@@ -85,6 +88,7 @@ def _by_hand(
     weights: Tensor,
     mixing: Tensor | None,
     levels: Sequence[Sequence[float]] | None,
+    scale: float,
     counts: Tensor | None,
 ) -> Tensor:
     """The form whose gradient is made together with the value."""
@@ -99,7 +103,10 @@ def _by_hand(
     try:
         known = [scales_of(kernel, rows, counts) for kernel, rows in zip(kernels, layers, strict=True)]
         scales, given = tuple(each for each, _ in known), [variances for _, variances in known]
-        value: Tensor = _KernelForm.apply(scales, wants_gradient, levels, mixing, counts, weights, *parts, *given)[0]  # type: ignore[no-untyped-call]
+        unit = scale / math.prod(each.number(variances) for each, variances in known)
+        value: Tensor = _KernelForm.apply(  # type: ignore[no-untyped-call]
+            scales, wants_gradient, levels, unit, mixing, counts, weights, *parts, *given
+        )[0]
     except ValueError:  # the rows have no scale that a bandwidth could be
         _refuse_not_finite(layers)
         raise
@@ -125,14 +132,16 @@ def kernel_times(rows: Tensor, kernel: Gaussian, columns: Tensor) -> Tensor:
                 [0.1353, 1.0000]])
     """
     scales, variances = scales_of(kernel, [rows], None)
-    return tiled(Form([[rows]], [scales], [variances], None, columns, None, None), False)[1]
+    return tiled(Form([[rows]], [scales], [variances], None, columns, None, None, 1 / scales.number(variances)), False)[
+        1
+    ]
 
 
 def _may_require_gradient(x: Tensor) -> bool:
     return x.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
-_NO_TENSORS = (None,) * 5  # the gradients of what comes before the weights
+_NO_TENSORS = (None,) * 6  # the gradients of what comes before the weights
 
 
 class _KernelForm(torch.autograd.Function):
@@ -140,9 +149,9 @@ class _KernelForm(torch.autograd.Function):
 
     @staticmethod
     def forward(*inputs: Any) -> tuple[Tensor, ...]:  # unnamed: torch binds the names anew in every call
-        scales, wants_gradient, levels, mixing, counts, weights, *rest = inputs
+        scales, wants_gradient, levels, unit, mixing, counts, weights, *rest = inputs
         parts, given = rest[: -len(scales)], rest[-len(scales) :]
-        form = Form(_layers(parts, len(scales)), scales, given, counts, weights, mixing, levels)
+        form = Form(_layers(parts, len(scales)), scales, given, counts, weights, mixing, levels, unit)
         value, *others = (dense if weights.shape[0] <= TILE_ABOVE else tiled)(form, wants_gradient)
         if mixing is None and not (_checks.values_are_checked(value) and float(value) >= 0):  # below only by rounding
             value = value.clamp_min(0)
@@ -150,8 +159,8 @@ class _KernelForm(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        scales, _, levels, mixing, counts, weights, *rest = inputs
-        ctx.scales, ctx.levels = scales, levels
+        scales, _, levels, unit, mixing, counts, weights, *rest = inputs
+        ctx.scales, ctx.levels, ctx.unit = scales, levels, unit
         ctx.parts = len(rest) - len(scales)
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
@@ -175,16 +184,19 @@ class _KernelForm(torch.autograd.Function):
         again = torch.is_grad_enabled()  # a second derivative may follow: the gradient must itself be in the graph
         if again and len(weights) <= TWICE_DIFFERENTIABLE_UP_TO:
             variances = [each.variances(*known) for each, *known in zip(ctx.scales, given, widest, strict=True)]
-            return (*_NO_TENSORS, *_gradient_in_graph(of_value, (weights, *parts), variances, mixing), *none)
-        if any(ctx.needs_input_grad[6:]):
+            scale = ctx.unit * math.prod(map(len, variances))
+            return (*_NO_TENSORS, *_gradient_in_graph(scale * of_value, (weights, *parts), variances, mixing), *none)
+        if any(ctx.needs_input_grad[7:]):
             if rows:  # one dense block leaves the last product to be done
-                form = Form(_layers(parts, layers), ctx.scales, given, counts, weights, mixing, ctx.levels)
+                form = Form(_layers(parts, layers), ctx.scales, given, counts, weights, mixing, ctx.levels, ctx.unit)
                 gradients = _last_products(form, of_value, widest, of_layers, rows)
             else:
-                gradients = [of_value / width * each for each, width in zip(of_layers, widest, strict=True)]
+                gradients = [
+                    2 * ctx.unit * of_value / width * each for each, width in zip(of_layers, widest, strict=True)
+                ]
             lengths = [part.shape[0] for part in parts[: ctx.parts // layers]]
             of_parts = [part for gradient in gradients for part in gradient.split_with_sizes(lengths)]
-        of_weights = 2 * of_value * half_of_weights if ctx.needs_input_grad[5] else None
+        of_weights = 2 * of_value * half_of_weights if ctx.needs_input_grad[6] else None
         ready = [of_weights, *of_parts]
         if again:
             ready = [each if each is None else _Once.apply(each, of_value, weights, *parts) for each in ready]  # type: ignore[no-untyped-call]
@@ -230,9 +242,9 @@ def _last_products(
         found = []
         for width, pull, each in zip(widest, pulls, rows, strict=True):
             if _checks.values_are_checked(of_value):  # a number is a factor of the product, and takes no pass
-                product = torch.addmm(each, pull, each, beta=0, alpha=float(of_value) / float(width))
+                product = torch.addmm(each, pull, each, beta=0, alpha=_factor(form, of_value, width))
             else:
-                product = torch.mm(of_value / width * pull, each)
+                product = torch.mm(2 * form.unit * of_value / width * pull, each)
             found.append(product.to(form.layers[0][0].dtype))
         return found
 
@@ -249,13 +261,18 @@ def _digits_are_lost(
 ) -> bool:
     if not may_lose_digits(gradient) or rows.dtype != dtype_of_pulls(gradient):  # others are of float64 already
         return False
-    alike = form.levels is None and form.weights.shape[1] > 1 and are_many(form.layers[0])
-    distance, times, dtype = scales.distance(widest, rows), (float(of_value) / float(widest)) ** 2, form.dtype_of_pulls
+    alike = form.levels is None and are_many(form.layers[0])
+    distance, dtype, square = scales.distance(widest, rows), form.dtype_of_pulls, _factor(form, of_value, widest) ** 2
     # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.
-    count, of_pulls = gradient.shape[0], times * _square(pulls)
+    count, of_pulls = gradient.shape[0], square * _square(pulls)
     if not are_lost(_square(gradient[count // 4 : -(-3 * count // 4)]), of_pulls, distance, dtype, alike):
         return False
-    return are_lost(_square(gradient), of_pulls - times * _square(pulls.diagonal()), distance, dtype, alike)
+    return are_lost(_square(gradient), of_pulls - square * _square(pulls.diagonal()), distance, dtype, alike)
+
+
+def _factor(form: Form, of_value: Tensor, widest: Tensor) -> float:
+    """What :func:`dense` leaves its pulls to be multiplied by."""
+    return 2 * form.unit * float(of_value) / float(widest)
 
 
 def _square(x: Tensor) -> float:

@@ -35,9 +35,9 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     """The value, half its gradient by the weights, the widest variances, and the gradients by the layers, all in the cache.
 
     With ``levels`` the weights are constants, and in place of their gradient comes an empty tensor. Gradients are still to be
-    divided by the widest variance of their layer.
+    multiplied by twice the unit over the widest variance of their layer.
     """
-    weights, levels, count = form.columns, form.levels, form.kernels
+    weights, levels = form.columns, form.levels
     mixed = form.mixed(weights)
     with torch.inference_mode():  # each of the many small operations costs less where autograd does not look on
         grid = _Grid([len(part) for part in form.layers[0]], weights.device.type)
@@ -49,27 +49,25 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
         if loses_digits:
             swept = weights
         elif levels is None:
-            swept = _sweep(factors, grid, weights, mixed, wants_gradient, 2 / count)
+            swept = _sweep(factors, grid, weights, mixed, wants_gradient)
         else:
-            swept = _sweep_of_levels(factors, grid, levels, wants_gradient, 2 / count)
+            swept = _sweep_of_levels(factors, grid, levels, wants_gradient)
         loses_digits = loses_digits or (wants_gradient and any(factor.lost_digits(form) for factor in factors))
     widest = [factor.widest.clone() for factor in factors]
     if loses_digits:
         return tuple(each.to(weights.dtype) for each in tiled(form.in_float64(), wants_gradient))
     # Autograd saves what is returned, and saves nothing that was made in there.
     if levels is None:
-        sums = swept / count
+        sums = swept * form.unit
         value, half_of_weights = (mixed * sums).sum(), form.mixed(sums)
     else:
-        value, half_of_weights = (swept / count).to(weights.dtype), weights.new_empty(0)
+        value, half_of_weights = (swept * form.unit).to(weights.dtype), weights.new_empty(0)
     gradients = [factor.gradient() for factor in factors] if wants_gradient else []
     return value, half_of_weights, *widest, *gradients
 
 
-def _sweep(
-    factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tensor, wants_gradient: bool, share: float
-) -> Tensor:
-    """``K weights``; on the way the gradients of the factors add up, times ``share``."""
+def _sweep(factors: Sequence[_Factor], grid: _Grid, weights: Tensor, mixed: Tensor, wants_gradient: bool) -> Tensor:
+    """``K weights``; on the way the gradients of the factors add up."""
     sums = torch.zeros_like(weights)
     of, pulls, made = (grid.blocks(each) for each in (weights, mixed, sums))
     for i, j in _tiles(factors, grid, wants_gradient):
@@ -80,15 +78,15 @@ def _sweep(
             made[j].addmm_(kernel.mT, of[i])
         if wants_gradient:
             for factor, steep in zip(factors, _slopes(tiles), strict=True):
-                factor.add(i, j, _times_pairs(steep, pulls[i], of[j]), share)
+                factor.add(i, j, _times_pairs(steep, pulls[i], of[j]))
                 factor.count(i, j, steep)
     return sums
 
 
 def _sweep_of_levels(
-    factors: Sequence[_Factor], grid: _Grid, levels: Sequence[Sequence[float]], wants_gradient: bool, share: float
+    factors: Sequence[_Factor], grid: _Grid, levels: Sequence[Sequence[float]], wants_gradient: bool
 ) -> Tensor:
-    """``sum(weights * (K weights))`` in float64; on the way the gradients of the factors add up, times ``share``.
+    """``sum(weights * (K weights))`` in float64; on the way the gradients of the factors add up.
 
     Here one number is the weight of all pairs of a tile, which takes no pass over the tile.
     """
@@ -108,12 +106,12 @@ def _sweep_of_levels(
             totals.setdefault(times * (pair if i == j else 2 * pair), []).append(total)
         if wants_gradient:
             for factor, steep in zip(factors, steeps, strict=True):
-                factor.add(i, j, steep, share * pair)
+                factor.add(i, j, steep, pair)
     parts = [torch.stack(each).sum(dtype=torch.float64) * times for times, each in totals.items()]
     if powers is not None and wants_gradient:  # what the slopes know of the total
         within = [sum(level * level for level in each) for each in levels]
         diagonal = sum(powers) * sum(rows * each for rows, each in zip(grid.lengths, within, strict=True))
-        parts.append((factors[0].mass.sum() / share + diagonal) / powers[-1])
+        parts.append((factors[0].mass.sum() + diagonal) / powers[-1])
     return torch.stack(parts).sum()
 
 
@@ -277,7 +275,7 @@ class _Factor:
             exponent.fill_diagonal_(0)
         return buffers, panels
 
-    def add(self, i: int, j: int, steep: Tensor, pair: float) -> None:
+    def add(self, i: int, j: int, steep: Tensor, pair: float = 1.0) -> None:
         """What a tile of slopes times ``pair`` adds to the gradients of its rows: a tile serves both its sides."""
         steep = steep if steep.dtype == self.exact else steep.to(self.exact)
         masses = self.masses[self.part[i] != self.part[j]]
@@ -314,7 +312,7 @@ class _Factor:
 
     def _square_of_pulls(self, form: Form) -> float:
         if form.levels is None:
-            return sum(map(float, self.pulls)) * (2 / form.kernels) ** 2
+            return sum(map(float, self.pulls))
         square = 0.0  # for each pull of a row to a part stands their mean
         for squares, rows in zip(self.mass.square().split_with_sizes(self.lengths, dim=1), self.lengths, strict=True):
             within, across = squares.sum(dim=1).tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor
 from dalib import _checks
 from dalib.kernels import Gaussian, Kernel
 from dalib.row_weights import exact_shares, relative, shares
+
+Levels = Sequence[Sequence[float]]
+"""The weights that all rows of a part have, part by part."""
 
 
 class Pooled(NamedTuple):
@@ -49,25 +53,34 @@ class Pooled(NamedTuple):
         return torch.cat([self.source, -self.target])
 
     @property
-    def exact_signs(self) -> Tensor:
-        """The same, in float64 unless :attr:`levels` are as exact."""
-        levels = self.levels
-        if levels is None:
+    def exact_signs(self) -> tuple[Tensor, Levels | None, float]:
+        """The same in a unit that leaves them exact; what they are in each part; and the square of the unit.
+
+        Where no weights were given they are ``m`` and ``-n`` over a power of two, of which no dtype takes a digit off: ``1/n``
+        and ``-1/m`` would be rounded apart. Otherwise they are in float64.
+        """
+        if self.weights is not None:
             source, target = (
                 shares(rows.double(), None, "") if known is None else known
                 for rows, known in zip(self.parts, self.given, strict=True)
             )
-            return torch.cat([source, -target])
-        source, target = self.parts
-        (first,), (second,) = levels
-        signs = source.new_full((len(source) + len(target),), first)
-        signs[len(source) :].fill_(second)
-        return signs
+            return torch.cat([source, -target]), None, 1.0
+        n, m = map(len, self.parts)
+        power = below_one(n, m)
+        first, second = m / power, -n / power
+        signs = self.parts[0].new_full((n + m,), first)
+        signs[n:].fill_(second)
+        return signs, ((first,), (second,)), (power / (n * m)) ** 2
 
-    @property
-    def levels(self) -> tuple[tuple[float], tuple[float]] | None:
-        """The number that all signs of a part are, for source and target, where no weights were given."""
-        return None if self.weights is not None else ((1 / len(self.parts[0]),), (-1 / len(self.parts[1]),))
+
+def below_one(*counts: int) -> float:
+    """The least power of two that no count exceeds.
+
+    Example:
+        >>> below_one(3, 5), below_one(4)
+        (8.0, 4.0)
+    """
+    return 2.0 ** (max(counts) - 1).bit_length()
 
 
 def pool(

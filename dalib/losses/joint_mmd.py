@@ -63,9 +63,9 @@ def joint_mmd_loss(
     _checks.layers(source, target)
     kernels = _checked_kernels(kernels, len(source))
     pools = [pool(*layers, source_weights, target_weights, values=False) for layers in zip(source, target, strict=True)]
-    return kernel_form(
-        [each.parts for each in pools], kernels, pools[0].exact_signs, levels=pools[0].levels, counts=pools[0].weights
-    )
+    signs, levels, scale = pools[0].exact_signs
+    parts, counts = [each.parts for each in pools], pools[0].weights
+    return kernel_form(parts, kernels, signs, levels=levels, scale=scale, counts=counts)
 
 
 def _checked_kernels(kernels: Sequence[Gaussian] | None, layers: int) -> Sequence[Gaussian]:

@@ -74,7 +74,8 @@ def mmd_loss(
     dtype, values = dtype_of_sums(kernel), not isinstance(kernel, Gaussian)
     pooled = pool(source, target, source_weights, target_weights, values=values, dtype=dtype)
     if isinstance(kernel, Gaussian):
-        return kernel_form([pooled.parts], [kernel], pooled.exact_signs, levels=pooled.levels, counts=pooled.weights)
+        signs, levels, scale = pooled.exact_signs
+        return kernel_form([pooled.parts], [kernel], signs, levels=levels, scale=scale, counts=pooled.weights)
     rows = pooled.rows
     value = (pooled.signs @ about_the_mean(kernel, rows, pooled.weights)(rows) @ pooled.signs).to(source.dtype)
     _checks.finite_loss(value, source, target)

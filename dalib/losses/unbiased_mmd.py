@@ -11,7 +11,7 @@ from dalib import _checks
 from dalib._precision import float32_island
 from dalib.kernels import Gaussian, Kernel, about_the_mean, chosen
 from dalib.losses._kernel_form import kernel_form
-from dalib.losses._pooled import Pooled, dtype_of_sums, pool, refuse_one_row
+from dalib.losses._pooled import Levels, Pooled, below_one, dtype_of_sums, pool, refuse_one_row
 from dalib.row_weights import of_two_rows
 
 
@@ -94,15 +94,27 @@ def _of_gaussian(kernel: Gaussian, pooled: Pooled) -> Tensor:
     a, b = pooled.source, pooled.target
     # The larger factor of the pairs within a domain is a sum of squares more; a row with itself counts one.
     alone = [row_shares @ row_shares / of_two_rows(row_shares) for row_shares in (a, b)]
-    columns = torch.stack([torch.cat([a, -b]), *_apart(a * alone[0].sqrt(), b * alone[1].sqrt())], dim=1)
-    levels = _levels(len(a), len(b)) if pooled.weights is None else None
-    form = kernel_form([pooled.parts], [kernel], columns, levels=levels, counts=pooled.weights)
+    if pooled.weights is None:
+        levels, scale = _levels(len(a), len(b))
+        exact = (torch.tensor(level, dtype=torch.float64, device=a.device) for level in levels)
+        columns = torch.cat([level.expand(len(part), -1) for level, part in zip(exact, (a, b), strict=True)])
+        form = kernel_form([pooled.parts], [kernel], columns, levels=levels, scale=scale)
+    else:
+        columns = torch.stack([torch.cat([a, -b]), *_apart(a * alone[0].sqrt(), b * alone[1].sqrt())], dim=1)
+        form = kernel_form([pooled.parts], [kernel], columns, counts=pooled.weights)
     return form - alone[0] - alone[1]
 
 
-def _levels(n: int, m: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The numbers in the columns of source rows and of target rows, where no weights are given."""
-    return (1 / n, (1 / (n - 1)) ** 0.5 / n, 0.0), (-1 / m, 0.0, (1 / (m - 1)) ** 0.5 / m)
+def _levels(n: int, m: int) -> tuple[Levels, float]:
+    """The numbers in the columns of source rows and of target rows, where no weights are given; and their factor.
+
+    Their products are whole numbers over a power of two, which no dtype rounds: those of two source rows ``m (m - 1)``, of two
+    target rows ``n (n - 1)``, across ``-(n - 1)(m - 1)``.
+    """
+    unit = below_one(n, m)
+    source, target = (m - 1, (m - 1) ** 0.5, 0.0), (-(n - 1), 0.0, (n - 1) ** 0.5)
+    scale = unit**2 / (n * (n - 1) * m * (m - 1))
+    return (tuple(each / unit for each in source), tuple(each / unit for each in target)), scale
 
 
 def _apart(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
