@@ -18,7 +18,7 @@ from dalib.losses._gaussian_scales import (
     sums_of_kernels,
     unit_of_exponents,
 )
-from dalib.losses._lost_digits import SOME, are_many, may_lose_digits, roundings_add_up
+from dalib.losses._lost_digits import SOME, are_many, are_rounded_apart, may_lose_digits, roundings_add_up
 from dalib.losses._piled import piled
 
 
@@ -47,6 +47,15 @@ class Form(NamedTuple):
         return (
             torch.float64 if all(dtype_of_pulls(parts[0]) == torch.float64 for parts in self.layers) else torch.float32
         )
+
+    @property
+    def weights_are_alike(self) -> bool:
+        """Whether many rows may have one weight, whose rounding then does not average out."""
+        if self.levels is not None or not are_many(self.layers[0]):
+            return False
+        several = self.weights.shape[1] > 1
+        lengths = [len(part) for part in self.layers[0]]
+        return several or are_rounded_apart(self.weights.double()[:, 0], lengths, self.layers[0][0].dtype)
 
     def mixed(self, columns: Tensor) -> Tensor:
         """``columns @ mixing``, where no mixing is the identity."""

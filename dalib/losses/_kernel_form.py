@@ -24,7 +24,7 @@ from dalib.kernels import Gaussian
 from dalib.losses._gaussian_scales import Scales, dtype_of_pulls, scales_of
 from dalib.losses._kernel_dense import Form, dense, value_of
 from dalib.losses._kernel_tiles import tiled
-from dalib.losses._lost_digits import are_lost, are_many, may_lose_digits
+from dalib.losses._lost_digits import are_lost, may_lose_digits
 from dalib.losses._raised_to_zero import raised_to_zero
 
 Part = TypeVar("Part")
@@ -261,7 +261,7 @@ def _digits_are_lost(
 ) -> bool:
     if not may_lose_digits(gradient) or rows.dtype != dtype_of_pulls(gradient):  # others are of float64 already
         return False
-    alike = form.levels is None and are_many(form.layers[0])
+    alike = form.weights_are_alike
     distance, dtype, square = scales.distance(widest, rows), form.dtype_of_pulls, _factor(form, of_value, widest) ** 2
     # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.
     count, of_pulls = gradient.shape[0], square * _square(pulls)

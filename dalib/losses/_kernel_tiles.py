@@ -308,7 +308,7 @@ class _Factor:
         if not self.watches:
             return False
         left, pulls = sum(map(float, self.squares)), self._square_of_pulls(form)
-        return are_lost(left, pulls, float(self.distance), form.dtype_of_pulls, alike=form.levels is None)
+        return are_lost(left, pulls, float(self.distance), form.dtype_of_pulls, alike=form.weights_are_alike)
 
     def _square_of_pulls(self, form: Form) -> float:
         if form.levels is None:

@@ -21,6 +21,12 @@ is left, and their gradients were off by up to 8e-6.
 _ALIKE = 4
 """So many times that where the rounded weights of many rows are the same. Half of the rounding of a class is to one side then."""
 
+_ONE_SIDED = 1e-7
+"""From what relative rounding of a sum of weights on, times the root of their number, these are rounded to one side.
+
+Of weights that differ it is some 2e-8, whatever their number.
+"""
+
 _FEW = 32
 """Up to how many rows a sample has no sums in which roundings that are the same matter."""
 
@@ -61,6 +67,19 @@ def are_lost(gradient: float, pulls: float, distance: float, dtype: torch.dtype,
         True
     """
     return gradient < (_OF_CHANCE[dtype] * (_ALIKE if alike else 1)) ** 2 * pulls * distance
+
+
+def are_rounded_apart(weights: Tensor, lengths: Sequence[int], dtype: torch.dtype) -> bool:
+    """Whether weights of float64, shape ``(N,)``, in parts of so many rows, are rounded to one side in ``dtype``.
+
+    Example:
+        >>> weights = torch.full((100,), 1 / 3, dtype=torch.float64)
+        >>> are_rounded_apart(weights, [50, 50], torch.float32), are_rounded_apart(3 * weights, [50, 50], torch.float32)
+        (True, False)
+    """
+    left = weights - weights.to(dtype)
+    parts = zip(weights.split_with_sizes(lengths), left.split_with_sizes(lengths), strict=True)
+    return any(abs(float(lost.sum())) * len(part) ** 0.5 > _ONE_SIDED * abs(float(part.sum())) for part, lost in parts)
 
 
 def roundings_add_up(squares: Sequence[float]) -> bool:

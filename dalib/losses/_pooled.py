@@ -57,14 +57,16 @@ class Pooled(NamedTuple):
         """The same in a unit that leaves them exact; what they are in each part; and the square of the unit.
 
         Where no weights were given they are ``m`` and ``-n`` over a power of two, of which no dtype takes a digit off: ``1/n``
-        and ``-1/m`` would be rounded apart. Otherwise they are in float64.
+        and ``-1/m`` would be rounded apart. Otherwise they are in float64, and those of a part without weights one.
         """
         if self.weights is not None:
             source, target = (
                 shares(rows.double(), None, "") if known is None else known
                 for rows, known in zip(self.parts, self.given, strict=True)
             )
-            return torch.cat([source, -target]), None, 1.0
+            even = [len(rows) for rows, known in zip(self.parts, self.given, strict=True) if known is None]
+            times = even[0] if even else 1
+            return times * torch.cat([source, -target]), None, 1 / times**2
         n, m = map(len, self.parts)
         power = below_one(n, m)
         first, second = m / power, -n / power

@@ -14,7 +14,7 @@ from dalib.losses import _kernel_form, _kernel_tiles
 from dalib.losses._gaussian_scales import centred, scales_of
 from dalib.losses._kernel_dense import Form
 from dalib.losses._kernel_tiles import _Grid
-from dalib.losses._lost_digits import SOME, are_lost, roundings_add_up
+from dalib.losses._lost_digits import SOME, are_lost, are_rounded_apart, roundings_add_up
 
 SIZES = [(30, 40, 8), (256, 256, 64), (600, 500, 2), (1500, 1300, 2), (1500, 1300, 64), (2048, 2048, 256)]
 FAR = 1e4
@@ -439,16 +439,44 @@ def evenly(source, target):
     )
 
 
+def by_importance(source, target):
+    return losses.mmd_loss(source, target, source_weights=torch.linspace(0.1, 2.0, len(source)).square())
+
+
+def clipped(source, target):
+    weights = [torch.linspace(0.1, 2.0, len(rows)).clamp_max(1.0) for rows in (source, target)]
+    return losses.mmd_loss(source, target, source_weights=weights[0], target_weights=weights[1])
+
+
 def jointly(source, target):
     return joint(source, target, source.softmax(dim=1), target.softmax(dim=1))
 
 
-@pytest.mark.parametrize("loss", [losses.mmd_loss, losses.unbiased_mmd_loss, evenly, jointly])
+@pytest.mark.parametrize("loss", [losses.mmd_loss, losses.unbiased_mmd_loss, evenly, by_importance, clipped, jointly])
 @pytest.mark.parametrize(("n", "m"), [(120, 73), (200, 120), (255, 257)])
 def test_shares_of_unequal_batches_are_not_rounded_apart(loss, n, m):
     """1/255 and 1/257 have other rounding errors, and what these leave of all rows of a domain does not average out."""
     _, gradient = errors(loss, *samples(n, m, 128))
     assert gradient < 6e-7
+
+
+@pytest.mark.parametrize("rows", [120, 700])
+def test_weights_that_differ_cost_no_float64(monkeypatch, rows):
+    monkeypatch.setattr(Form, "in_float64", lambda form: pytest.fail("made in float64"))
+    source, target = samples(rows + 30, rows, 256, 0.1)
+    by_importance(source.requires_grad_(), target).backward()
+
+
+def test_weights_are_rounded_apart_where_those_of_many_rows_are_rounded_to_one_side():
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.rand(200, generator=generator).double() / 7
+    equal = torch.full((200,), 1 / 200, dtype=torch.float64)
+    lengths = [150, 50]
+    assert not are_rounded_apart(drawn, lengths, torch.float32)
+    assert not are_rounded_apart(200 * equal, lengths, torch.float32)
+    assert are_rounded_apart(equal, lengths, torch.float32)
+    assert are_rounded_apart(torch.cat([drawn[:150], equal[150:]]), lengths, torch.float32)
+    assert are_rounded_apart(-equal, lengths, torch.float32)
 
 
 @pytest.mark.parametrize("first", ["any", "the mean"])  # the first row tells of the size of all
