@@ -67,6 +67,15 @@ class Centred(NamedTuple):
     """What part of the sample each row is, shape ``(N,)``."""
     aside: bool
     """Whether zero lies beside their mean, and not at it."""
+    again: bool
+    """Whether they were moved once more, as what one move leaves of rows far out has few digits."""
+
+    def are_coarse(self, spread: float) -> bool:
+        """Whether they, whose mean squared length is ``spread``, ought to have been moved once more, which their first row hid.
+
+        It is an outlier then, or does not count.
+        """
+        return self.square is not None and not self.again and _FAR**2 * spread < self.square < math.inf
 
     def square_of_mean(self, spread: float) -> float:
         """The squared length of the mean of the rows as they are now; that of a row is ``spread`` in the mean."""
@@ -93,12 +102,12 @@ class Scales(NamedTuple):
         """Number of kernels."""
         return len(given) if self.multiples is None else len(self.multiples)  # type: ignore[arg-type]
 
-    def widest(self, given: Tensor | None, rows: Centred, squares: Tensor) -> Tensor:
-        """The largest variance; ``squares`` are the squared lengths of the rows."""
+    def widest(self, given: Tensor | None, rows: Centred, spread: Tensor) -> Tensor:
+        """The largest variance; ``spread`` is the mean squared length of the rows."""
         if self.multiples is None:
             assert given is not None
             return given.amax()
-        spread, times = torch.dot(rows.parts, squares), max(self.multiples)
+        times = max(self.multiples)
         if rows.square is None or math.isinf(rows.square):
             widest = with_floor(2 * spread, rows.middle) * times
             refuse_infinite(widest, rows.rows)
@@ -117,16 +126,16 @@ class Scales(NamedTuple):
             return float(widest) / max(self.multiples)
         return 2 * float(torch.linalg.vector_norm(rows, dim=1).square_().mean())
 
-    def are_narrow(self, given: Tensor | None, squares: Tensor) -> bool:
+    def are_narrow(self, given: Tensor | None, spread: float) -> bool:
         """Whether a bandwidth is so far below the distance of rows that exponents, which come from products, keep few digits.
 
-        ``squares`` are those of centred rows, which may be read.
+        ``spread`` is the mean squared length of centred rows.
         """
         if self.multiples is not None:
             return min(self.multiples) * _NARROWEST < 1
         assert given is not None
         # Distances beyond the dtype are refused.
-        return _NARROWEST * float(given.amin()) < 2 * float(squares.mean()) < math.inf
+        return _NARROWEST * float(given.amin()) < 2 * spread < math.inf
 
     def variances(self, given: Tensor | None, widest: Tensor) -> Tensor:
         """All variances, shape ``(B,)``."""
@@ -198,18 +207,18 @@ def centred(rows: Tensor, counts: Tensor | None) -> Centred:
     Example:
         >>> centred(torch.tensor([[5.0], [9.0]]), None)
         Centred(rows=tensor([[-2.],
-                [ 2.]]), middle=tensor([7.]), square=49.0, parts=tensor([0.5000, 0.5000]), aside=False)
+                [ 2.]]), middle=tensor([7.]), square=49.0, parts=tensor([0.5000, 0.5000]), aside=False, again=False)
     """
     parts = _row_parts(rows, counts)
     middle = parts @ rows
     square = float(middle.dot(middle)) if _checks.values_are_checked(rows) else None
     aside = rows.shape[0] >= _MANY and square is not None and square < math.inf
     rows.sub_(middle, alpha=1 + _ASIDE if aside else 1)
-    if square is None or _are_coarse(rows, square):  # on a device to look takes longer than to move them
+    again = square is None or _are_coarse(rows, square)  # on a device to look takes longer than to move them
+    if again:
         for _ in range(1 + aside):  # equal rows become zeros, or rounding would have a part in their gradients
             rows.sub_(parts @ rows)
-        aside = False
-    return Centred(rows, middle, square, parts, aside)
+    return Centred(rows, middle, square, parts, aside and not again, again)
 
 
 def _are_coarse(rows: Tensor, square: float) -> bool:

@@ -18,7 +18,7 @@ from dalib.losses._gaussian_scales import (
     sums_of_kernels,
     unit_of_exponents,
 )
-from dalib.losses._lost_digits import SOME, are_many, are_rounded_apart, may_lose_digits, roundings_add_up
+from dalib.losses._lost_digits import SOME, are_many, are_rounded_apart, first_rows, may_lose_digits, roundings_add_up
 from dalib.losses._piled import piled
 
 
@@ -63,7 +63,7 @@ class Form(NamedTuple):
 
     def in_float64(self) -> Form:
         """The same form of more digits; of weights that are known as numbers these, too."""
-        weights = self.weights.double()
+        weights = self.weights.to(torch.float64, copy=self.levels is not None)
         if self.levels is not None:
             lengths = [len(part) for part in self.layers[0]]
             for rows, level in zip(weights.split_with_sizes(lengths), self.levels, strict=True):
@@ -115,9 +115,9 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     around = [centred(piled(parts), counts) for parts in form.layers]
     # Matrices of all pairs are few and written over: each that is fresh comes from outside of the cache.
     spare = weights.new_empty(len(weights), len(weights))
-    watches = wants_gradient and are_many(form.layers[0])
+    firsts = first_rows(form.layers[0]) if wants_gradient and are_many(form.layers[0]) else ()
     blocks = [
-        _Block(*each, wants_gradient, watches, spare) for each in zip(around, form.scales, form.given, strict=True)
+        _Block(*each, wants_gradient, firsts, spare) for each in zip(around, form.scales, form.given, strict=True)
     ]
     widest = [block.widest for block in blocks]
     if any(block.needs_float64 for block in blocks):
@@ -164,19 +164,23 @@ class _Block:
     """One factor of the kernel, and of its slope, for all pairs."""
 
     def __init__(
-        self, around: Centred, scales: Scales, given: Tensor | None, slope: bool, watches: bool, spare: Tensor
+        self, around: Centred, scales: Scales, given: Tensor | None, slope: bool, firsts: Sequence[int], spare: Tensor
     ) -> None:
         exponent = torch.mm(around.rows, around.rows.mT)
         squares = exponent.diagonal().clone()  # of the same product, so that the diagonal becomes exactly zero
         exponent.sub_(squares, alpha=0.5).sub_(squares.unsqueeze(1), alpha=0.5).clamp_(max=0)
-        self.widest = scales.widest(given, around, squares)
-        self.needs_float64 = may_lose_digits(exponent) and (
-            scales.are_narrow(given, squares)
-            # The products of narrow rows are of float64 anyway.
-            or (
-                watches
-                and dtype_of_pulls(around.rows) == exponent.dtype
-                and roundings_add_up(exponent[0, SOME].tolist())
+        spread = torch.dot(around.parts, squares)
+        self.widest = scales.widest(given, around, spread)
+        self.needs_float64 = (
+            may_lose_digits(exponent)
+            and (
+                around.are_coarse(float(spread))
+                or scales.are_narrow(given, float(spread))
+                # The products of narrow rows are of float64 anyway.
+                or (
+                    dtype_of_pulls(around.rows) == exponent.dtype
+                    and any(roundings_add_up(exponent[i, i + 1 : i + SOME].tolist()) for i in firsts)
+                )
             )
         )
         exponent.div_(unit_of_exponents(self.widest))

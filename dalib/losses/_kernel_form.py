@@ -192,7 +192,7 @@ class _KernelForm(torch.autograd.Function):
                 gradients = _last_products(form, of_value, widest, of_layers, rows)
             else:
                 gradients = [
-                    2 * ctx.unit * of_value / width * each for each, width in zip(of_layers, widest, strict=True)
+                    _scaled(each, ctx.unit, of_value, width) for each, width in zip(of_layers, widest, strict=True)
                 ]
             lengths = [part.shape[0] for part in parts[: ctx.parts // layers]]
             of_parts = [part for gradient in gradients for part in gradient.split_with_sizes(lengths)]
@@ -241,10 +241,10 @@ def _last_products(
     def products(widest: Sequence[Tensor], pulls: Sequence[Tensor], rows: Sequence[Tensor]) -> list[Tensor]:
         found = []
         for width, pull, each in zip(widest, pulls, rows, strict=True):
-            if _checks.values_are_checked(of_value):  # a number is a factor of the product, and takes no pass
-                product = torch.addmm(each, pull, each, beta=0, alpha=_factor(form, of_value, width))
+            if _checks.values_are_checked(of_value) and _in_float32(factor := _factor(form.unit, of_value, width)):
+                product = torch.addmm(each, pull, each, beta=0, alpha=factor)  # which takes no pass
             else:
-                product = torch.mm(2 * form.unit * of_value / width * pull, each)
+                product = _scaled(torch.mm(pull, each), form.unit, of_value, width)
             found.append(product.to(form.layers[0][0].dtype))
         return found
 
@@ -262,7 +262,11 @@ def _digits_are_lost(
     if not may_lose_digits(gradient) or rows.dtype != dtype_of_pulls(gradient):  # others are of float64 already
         return False
     alike = form.weights_are_alike
-    distance, dtype, square = scales.distance(widest, rows), form.dtype_of_pulls, _factor(form, of_value, widest) ** 2
+    distance, dtype, square = (
+        scales.distance(widest, rows),
+        form.dtype_of_pulls,
+        _factor(form.unit, of_value, widest) ** 2,
+    )
     # Half of the rows, beside pulls of rows to themselves, only err on the other side, and mostly are enough.
     count, of_pulls = gradient.shape[0], square * _square(pulls)
     if not are_lost(_square(gradient[count // 4 : -(-3 * count // 4)]), of_pulls, distance, dtype, alike):
@@ -270,9 +274,24 @@ def _digits_are_lost(
     return are_lost(_square(gradient), of_pulls - square * _square(pulls.diagonal()), distance, dtype, alike)
 
 
-def _factor(form: Form, of_value: Tensor, widest: Tensor) -> float:
-    """What :func:`dense` leaves its pulls to be multiplied by."""
-    return 2 * form.unit * float(of_value) / float(widest)
+def _factor(unit: float, of_value: Tensor, widest: Tensor) -> float:
+    """What the engines leave gradients to be multiplied by."""
+    return 2 * unit * float(of_value) / float(widest)
+
+
+def _in_float32(factor: float) -> bool:
+    """Whether float32 has all digits of a number."""
+    return factor == 0 or 1e-37 < abs(factor) < 1e38
+
+
+def _scaled(gradient: Tensor, unit: float, of_value: Tensor, widest: Tensor) -> Tensor:
+    """The gradient times :func:`_factor`."""
+    if not _checks.values_are_checked(of_value):
+        return of_value / widest * (2 * unit * gradient)
+    factor = _factor(unit, of_value, widest)
+    if gradient.dtype == torch.float64 or _in_float32(factor):
+        return gradient * factor
+    return (gradient.double() * factor).to(gradient.dtype)
 
 
 def _square(x: Tensor) -> float:

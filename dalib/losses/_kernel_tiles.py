@@ -18,7 +18,7 @@ from dalib.losses._gaussian_scales import (
     unit_of_exponents,
 )
 from dalib.losses._kernel_dense import Form, product
-from dalib.losses._lost_digits import SOME, are_lost, may_lose_digits, roundings_add_up
+from dalib.losses._lost_digits import SOME, are_lost, first_rows, may_lose_digits, roundings_add_up
 from dalib.losses._piled import piled
 
 _TILE = {"cpu": 512, "cuda": 4096}
@@ -204,14 +204,16 @@ class _Factor:
         around = centred(right[:, :width], counts)
         rows = around.rows
         squares = torch.linalg.vector_norm(rows, dim=1).square_()
-        self.widest = scales.widest(given, around, squares)
+        spread = torch.dot(around.parts, squares)
+        self.widest = scales.widest(given, around, spread)
         self.ratios = scales.ratios(given, self.widest)
         self.powers = scales.powers
         self.scale = 1 / unit_of_exponents(self.widest)
-        self.distance = 2 * (around.parts @ squares)
+        self.distance = 2 * spread
         self.needs_float64 = may_lose_digits(rows) and (
-            scales.are_narrow(given, squares)
-            or (wants_gradient and roundings_add_up((rows[SOME] - rows[0]).square().sum(dim=1).tolist()))
+            around.are_coarse(float(spread))
+            or scales.are_narrow(given, float(spread))
+            or (wants_gradient and any(_some_repeat(rows[i:]) for i in first_rows(parts)))
         )
         halves = squares.mul_(self.scale * -0.5)
         # The two more columns take the halves of the squares off within the product: rows of ``left`` times those of
@@ -308,7 +310,8 @@ class _Factor:
         if not self.watches:
             return False
         left, pulls = sum(map(float, self.squares)), self._square_of_pulls(form)
-        return are_lost(left, pulls, float(self.distance), form.dtype_of_pulls, alike=form.weights_are_alike)
+        beyond = left == math.inf  # squares of a gradient that is in the dtype itself
+        return beyond or are_lost(left, pulls, float(self.distance), form.dtype_of_pulls, alike=form.weights_are_alike)
 
     def _square_of_pulls(self, form: Form) -> float:
         if form.levels is None:
@@ -318,6 +321,10 @@ class _Factor:
             within, across = squares.sum(dim=1).tolist()
             square += within / rows + across / max(1, len(self.rows) - rows)
         return square
+
+
+def _some_repeat(rows: Tensor) -> bool:
+    return roundings_add_up((rows[1:SOME] - rows[0]).square().sum(dim=1).tolist())
 
 
 def _sums(tile: Tensor, dim: int) -> Tensor:

@@ -30,8 +30,8 @@ Of weights that differ it is some 2e-8, whatever their number.
 _FEW = 32
 """Up to how many rows a sample has no sums in which roundings that are the same matter."""
 
-SOME = slice(1, _FEW)
-"""The rows whose distances from the first one tell of those of all."""
+SOME = _FEW
+"""How many rows of a part tell of all by their distances from the first of them."""
 
 _SAME = 2e-6
 """Up to what part of them squared distances are the same."""
@@ -50,6 +50,16 @@ def are_many(parts: Sequence[Tensor]) -> bool:
         True
     """
     return max(part.shape[0] for part in parts) > _FEW
+
+
+def first_rows(parts: Sequence[Tensor]) -> list[int]:
+    """Where in all rows each part begins.
+
+    Example:
+        >>> first_rows([torch.zeros(32, 1), torch.zeros(33, 1)])
+        [0, 32]
+    """
+    return [0, *itertools.accumulate(len(part) for part in parts[:-1])]
 
 
 def are_lost(gradient: float, pulls: float, distance: float, dtype: torch.dtype, alike: bool = False) -> bool:
@@ -88,7 +98,7 @@ def roundings_add_up(squares: Sequence[float]) -> bool:
     Many terms of a sum are then rounded in one way, which does not cancel: of one-hot rows it took 2e-6 of a gradient.
 
     Args:
-        squares: The squared distances of :data:`SOME` rows from the first one, or a multiple of them.
+        squares: The squared distances of :data:`SOME` rows of a part from its first one, or a multiple of them.
 
     Example:
         >>> roundings_add_up([2.0, 0.0, 2.0, 2.0, 0.0]), roundings_add_up([1.0, 4.0, 9.0, 16.0, 25.0])

@@ -309,7 +309,7 @@ def test_roundings_of_rows_that_repeat_add_up():
     rows = torch.randn(200, 300, generator=torch.Generator().manual_seed(0))
 
     def squares(rows):
-        return (rows[SOME] - rows[0]).square().sum(dim=1).tolist()
+        return (rows[1:SOME] - rows[0]).square().sum(dim=1).tolist()
 
     assert not roundings_add_up(squares(rows))
     assert not roundings_add_up(squares(rows.relu()))
@@ -490,5 +490,54 @@ def test_the_mean_distance_of_rows_far_from_zero_keeps_six_digits(count, far, fi
     exact = float(mean_squared_distance(rows.double()))
     around = centred(rows.clone(), None)
     scales, _ = scales_of(Gaussian(scales=[1.0]), [rows], None)
-    found = scales.widest(None, around, around.rows.square().sum(dim=1))
+    found = scales.widest(None, around, around.parts @ around.rows.square().sum(dim=1))
     assert float(found) == pytest.approx(exact, rel=5e-7)
+
+
+@pytest.mark.parametrize("rows", [60, 300])  # whole matrices, and tiles
+def test_a_gradient_may_be_asked_for_twice(rows):
+    source, target = (standardised(x) for x in samples(rows, rows, 64))
+    leaf = source.clone().requires_grad_()
+    value = losses.unbiased_mmd_loss(leaf, target)
+    (first,) = torch.autograd.grad(value, leaf, retain_graph=True)
+    (second,) = torch.autograd.grad(value, leaf)
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("size", [(63, 64, 1), (64, 64, 8), (256, 256, 1), (600, 500, 4)])
+def test_a_first_row_that_does_not_count_hides_nothing(size):
+    """Nor does one that is an outlier."""
+    source, target = samples(*size, 0.5)
+    weights = torch.ones(len(source)).index_fill(0, torch.tensor([0]), 0.0)
+    padded = (source + FAR).index_fill(0, torch.tensor([0]), 0.0)
+    value, gradient = errors(lambda s, t: losses.mmd_loss(s, t, source_weights=weights), padded, target + FAR)
+    assert value < 1e-6
+    assert gradient < 1e-6
+    source[0] += 10
+    assert errors(losses.mmd_loss, source + 1e3, target + 1e3)[1] < 1e-6
+
+
+@pytest.mark.parametrize("rows", [64, 300])
+@pytest.mark.parametrize(("size", "flows_in"), [(1e17, 1.0), (1e13, 1e-10), (1e10, 1e-20), (1e-15, 1e18)])
+def test_what_a_gradient_is_multiplied_by_may_be_beyond_float32(size, flows_in, rows):
+    source, target = (size * x for x in samples(rows, rows, 64, 0.3))
+    leaves = [x.clone().requires_grad_() for x in (source, target)]
+    value = losses.mmd_loss(*leaves)
+    found = torch.autograd.grad(value, leaves, torch.tensor(flows_in))
+    _, exact = value_and_gradient(losses.mmd_loss, torch.float64, source, target)
+    exact = flows_in * exact
+    found = torch.cat([each.flatten() for each in found]).double()
+    assert float((found - exact).norm()) < 1e-6 * float(exact.norm())
+
+
+def test_a_gradient_whose_squares_are_beyond_float32_is_made_anew():
+    source, target = (1e17 * standardised(x) for x in samples(300, 300, 64))
+    assert errors(losses.mmd_loss, source, target)[1] < 1e-6
+
+
+@pytest.mark.parametrize(("n", "m"), [(64, 300), (600, 700)])
+def test_rows_that_repeat_in_the_target_alone_are_seen(n, m):
+    source, _ = samples(n, m, 40)
+    for target in (torch.full((m, 40), 0.3), one_hot(samples(m, 1, 40)[0])):
+        assert errors(losses.mmd_loss, source * 0.2, target)[1] < 1e-6
+        assert errors(losses.mmd_loss, target, source * 0.2)[1] < 1e-6
