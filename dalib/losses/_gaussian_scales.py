@@ -97,6 +97,14 @@ class Scales(NamedTuple):
     squarings then make all kernels. Otherwise ``None``."""
     rounded_to: torch.dtype | None = None
     """What the rows came in, where they are in a wider dtype now: rows that were equal up to its rounding stay so."""
+    numbers: tuple[float, ...] | None = None
+    """The given variances where they are known as numbers, which have digits that the dtype of the rows may not have."""
+
+    def in_float64(self, given: Tensor | None) -> Tensor | None:
+        """The given variances in float64."""
+        if given is None:
+            return None
+        return given.double() if self.numbers is None else given.new_tensor(self.numbers, dtype=torch.float64)
 
     def number(self, given: Tensor | None) -> int:
         """Number of kernels."""
@@ -158,7 +166,7 @@ def scales_of(kernel: Gaussian, parts: Sequence[Tensor], counts: Tensor | None) 
 
     Example:
         >>> scales_of(Gaussian([1.0, 2.0]), [torch.zeros(3, 1)], None)
-        (Scales(multiples=None, powers=(1, 4), rounded_to=None), tensor([1., 4.]))
+        (Scales(multiples=None, powers=(1, 4), rounded_to=None, numbers=(1.0, 4.0)), tensor([1., 4.]))
     """
     if kernel.bandwidths is None and kernel.rule is mean_squared_distance:
         relative = tuple(map(float, kernel.scales))
@@ -166,13 +174,14 @@ def scales_of(kernel: Gaussian, parts: Sequence[Tensor], counts: Tensor | None) 
     rows = torch.cat(list(parts)) if kernel.bandwidths is None else parts[0]  # given ones only need its dtype
     variances = kernel.variances(rows, counts)
     if kernel.bandwidths is None:
-        relative = tuple(map(float, kernel.scales))
-    elif isinstance(kernel.bandwidths, Tensor):  # reading them might make the host wait for a device
-        readable = _checks.values_are_checked(kernel.bandwidths)
-        relative = tuple(width**2 for width in kernel.bandwidths.tolist()) if readable else ()
-    else:
-        relative = tuple(width**2 for width in kernel.bandwidths)
-    return Scales(None, _powers(relative, parts[0].dtype) if relative else None), variances
+        return Scales(None, _powers(tuple(map(float, kernel.scales)), parts[0].dtype)), variances
+    if not isinstance(kernel.bandwidths, Tensor):
+        squares = tuple(width**2 for width in kernel.bandwidths)
+    elif _checks.values_are_checked(kernel.bandwidths):
+        squares = tuple(width**2 for width in kernel.bandwidths.tolist())
+    else:  # reading them might make the host wait for a device
+        return Scales(None, None), variances
+    return Scales(None, _powers(squares, parts[0].dtype), numbers=squares), variances
 
 
 def _powers(relative: tuple[float, ...], dtype: torch.dtype) -> tuple[int, ...] | None:

@@ -73,7 +73,7 @@ class Form(NamedTuple):
             scales=[
                 each._replace(rounded_to=parts[0].dtype) for each, parts in zip(self.scales, self.layers, strict=True)
             ],
-            given=[each if each is None else each.double() for each in self.given],
+            given=[scales.in_float64(each) for scales, each in zip(self.scales, self.given, strict=True)],
             counts=self.counts if self.counts is None else self.counts.double(),
             weights=weights,
             mixing=self.mixing if self.mixing is None else self.mixing.double(),

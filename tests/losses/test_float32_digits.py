@@ -346,6 +346,14 @@ def test_bandwidths_far_apart_or_below_the_distances_leave_a_gradient_its_digits
         )
 
 
+@pytest.mark.parametrize("rows", [200, 600])
+@pytest.mark.parametrize("given", [[1.1], torch.tensor([1.1], dtype=torch.float64)])
+def test_no_digit_of_a_given_bandwidth_is_lost(given, rows):
+    """Exponents are 50 here, and multiply what the squared bandwidth is rounded by."""
+    _, gradient = errors(lambda s, t: losses.mmd_loss(s, t, bandwidths=given), *samples(rows, rows - 20, 64, 0.1))
+    assert gradient < 2e-7
+
+
 @pytest.mark.parametrize("name", ["mmd_loss", "unbiased_mmd_loss", "joint"])
 @pytest.mark.parametrize("rows", [200, 600])
 def test_gradients_by_row_weights_keep_six_digits(rows, name):
