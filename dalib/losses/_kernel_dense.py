@@ -115,9 +115,13 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     around = [centred(piled(parts), counts) for parts in form.layers]
     # Matrices of all pairs are few and written over: each that is fresh comes from outside of the cache.
     spare = weights.new_empty(len(weights), len(weights))
-    firsts = first_rows(form.layers[0]) if wants_gradient and are_many(form.layers[0]) else ()
+    lengths = [len(part) for part in form.layers[0]]
+    # Even batches of few rows, by the usual bandwidths, do with fewer looks.
+    watches = are_many(form.layers[0]) or min(lengths) < max(lengths) or any(each is not None for each in form.given)
+    firsts = first_rows(form.layers[0]) if wants_gradient and watches else ()
     blocks = [
-        _Block(*each, wants_gradient, firsts, spare) for each in zip(around, form.scales, form.given, strict=True)
+        _Block(*each, wants_gradient, lengths, firsts, spare)
+        for each in zip(around, form.scales, form.given, strict=True)
     ]
     widest = [block.widest for block in blocks]
     if any(block.needs_float64 for block in blocks):
@@ -164,7 +168,14 @@ class _Block:
     """One factor of the kernel, and of its slope, for all pairs."""
 
     def __init__(
-        self, around: Centred, scales: Scales, given: Tensor | None, slope: bool, firsts: Sequence[int], spare: Tensor
+        self,
+        around: Centred,
+        scales: Scales,
+        given: Tensor | None,
+        slope: bool,
+        lengths: Sequence[int],
+        firsts: Sequence[int],
+        spare: Tensor,
     ) -> None:
         exponent = torch.mm(around.rows, around.rows.mT)
         squares = exponent.diagonal().clone()  # of the same product, so that the diagonal becomes exactly zero
@@ -175,7 +186,7 @@ class _Block:
             may_lose_digits(exponent)
             and (
                 around.are_coarse(float(spread))
-                or scales.are_narrow(given, float(spread))
+                or scales.are_narrow(given, float(spread), around.farthest(squares, lengths, float(spread)))
                 # The products of narrow rows are of float64 anyway.
                 or (
                     dtype_of_pulls(around.rows) == exponent.dtype

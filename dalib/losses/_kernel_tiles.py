@@ -42,7 +42,7 @@ def tiled(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     with torch.inference_mode():  # each of the many small operations costs less where autograd does not look on
         grid = _Grid([len(part) for part in form.layers[0]], weights.device.type)
         factors = [
-            _Factor(*each, form.counts, grid, wants_gradient)
+            _Factor(*each, form.counts, grid, wants_gradient, heeds_repeats=wants_gradient or levels is None)
             for each in zip(form.layers, form.scales, form.given, strict=True)
         ]
         loses_digits = any(factor.needs_float64 for factor in factors)
@@ -198,6 +198,7 @@ class _Factor:
         counts: Tensor | None,
         grid: _Grid,
         wants_gradient: bool,
+        heeds_repeats: bool,
     ) -> None:
         width = parts[0].shape[1]
         right = piled(parts, extra=2)
@@ -212,8 +213,8 @@ class _Factor:
         self.distance = 2 * spread
         self.needs_float64 = may_lose_digits(rows) and (
             around.are_coarse(float(spread))
-            or scales.are_narrow(given, float(spread))
-            or (wants_gradient and any(_some_repeat(rows[i:]) for i in first_rows(parts)))
+            or scales.are_narrow(given, float(spread), around.farthest(squares, list(map(len, parts)), float(spread)))
+            or (heeds_repeats and any(_some_repeat(rows[i:]) for i in first_rows(parts)))
         )
         halves = squares.mul_(self.scale * -0.5)
         # The two more columns take the halves of the squares off within the product: rows of ``left`` times those of

@@ -354,6 +354,50 @@ def test_no_digit_of_a_given_bandwidth_is_lost(given, rows):
     assert gradient < 2e-7
 
 
+@pytest.mark.parametrize("loss", [losses.mmd_loss, losses.unbiased_mmd_loss])
+@pytest.mark.parametrize("rows", [64, 600])
+def test_few_rows_far_from_many_keep_six_digits(rows, loss):
+    """They are near to one another, which is most of the gradient, and lie far out in units of the bandwidths."""
+    source, target = samples(5, rows, 256)
+    for few, many in ((source * 0.1, 1 + target * 0.1), (1 + target * 0.1, source * 0.1)):
+        assert errors(loss, few, many)[1] < 1e-6
+
+
+def test_few_rows_far_from_others_that_count_more_keep_six_digits():
+    source, target = samples(32, 32, 256)
+
+    def loss(source, target):
+        weights = torch.full((32,), 0.01, dtype=torch.float32)
+        weights[:5] = 1.0
+        return losses.mmd_loss(source, target, source_weights=weights / 100)
+
+    source[5:] += 10
+    assert errors(loss, source * 0.1, 1 + target * 0.1)[1] < 1e-6
+
+
+@pytest.mark.parametrize("rows", [(1, 16), (3, 31)])
+def test_small_uneven_batches_of_zeros_and_ones_keep_six_digits(rows):
+    """What is left of them after centring are two numbers a column, whose squares are rounded to one side."""
+    worst = 0.0
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        pair = ((torch.rand(n, 256, generator=generator) > 0.5).float() for n in rows)
+        worst = max(worst, errors(losses.mmd_loss, *pair)[1])
+    assert worst < 1e-6
+
+
+def test_classes_of_repeated_rows_keep_the_digits_of_a_value_without_a_gradient():
+    source, target = samples(700, 700, 10)
+    target = target / target[:, :1].abs() + FAR  # some lie so far out that the kernel of the others is nearly one
+    source = torch.nn.functional.one_hot(source.argmax(dim=1), 10) + FAR
+    labels = torch.arange(700) % 2
+
+    def loss(source, target):
+        return losses.class_conditional_mmd_loss(source, target, labels, labels.flip(0) * labels, 2)
+
+    assert abs(loss(source, target) - loss(source.double(), target.double())) < 5e-8
+
+
 @pytest.mark.parametrize("name", ["mmd_loss", "unbiased_mmd_loss", "joint"])
 @pytest.mark.parametrize("rows", [200, 600])
 def test_gradients_by_row_weights_keep_six_digits(rows, name):
