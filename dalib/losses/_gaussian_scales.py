@@ -81,16 +81,17 @@ class Centred(NamedTuple):
         return self.square is not None and not self.again and _FAR**2 * spread < self.square < math.inf
 
     def farthest(self, squares: Tensor, lengths: Sequence[int], spread: float) -> float:
-        """The mean squared length of the rows of a part, of so many rows, where it is largest.
+        """The mean squared length of the rows of a part where it is largest: the first one has ``lengths[0]``.
 
         Few rows far from all others have next to no part in ``spread``, which is that of all. But where they are near to one
         another, theirs is most of the gradient.
         """
         if not self.counted and min(lengths) == max(lengths):
             return spread  # at most half of what is found below: not worth a look
-        parts = zip(self.parts.split_with_sizes(list(lengths)), squares.split_with_sizes(list(lengths)), strict=True)
-        tiny = torch.finfo(squares.dtype).tiny
-        return max(float(torch.dot(shares, each)) / max(float(shares.sum()), tiny) for shares, each in parts)
+        parts, least = self.parts[: lengths[0]], torch.finfo(squares.dtype).eps
+        share = float(parts.sum()) if self.counted else lengths[0] / sum(lengths)
+        first = float(torch.dot(parts, squares[: lengths[0]]))
+        return max(first / max(share, least), (spread - first) / max(1 - share, least))
 
     def square_of_mean(self, spread: float) -> float:
         """The squared length of the mean of the rows as they are now; that of a row is ``spread`` in the mean."""

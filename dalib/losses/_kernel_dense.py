@@ -51,10 +51,10 @@ class Form(NamedTuple):
     @property
     def weights_are_alike(self) -> bool:
         """Whether many rows may have one weight, whose rounding then does not average out."""
-        if self.levels is not None or not are_many(self.layers[0]):
+        lengths = [len(part) for part in self.layers[0]]
+        if self.levels is not None or not are_many(lengths):
             return False
         several = self.weights.shape[1] > 1
-        lengths = [len(part) for part in self.layers[0]]
         return several or are_rounded_apart(self.weights.double()[:, 0], lengths, self.layers[0][0].dtype)
 
     def mixed(self, columns: Tensor) -> Tensor:
@@ -116,9 +116,7 @@ def dense(form: Form, wants_gradient: bool) -> tuple[Tensor, ...]:
     # Matrices of all pairs are few and written over: each that is fresh comes from outside of the cache.
     spare = weights.new_empty(len(weights), len(weights))
     lengths = [len(part) for part in form.layers[0]]
-    # Even batches of few rows, by the usual bandwidths, do with fewer looks.
-    watches = are_many(form.layers[0]) or min(lengths) < max(lengths) or any(each is not None for each in form.given)
-    firsts = first_rows(form.layers[0]) if wants_gradient and watches else ()
+    firsts = first_rows(lengths, any(each is not None for each in form.given)) if wants_gradient else ()
     blocks = [
         _Block(*each, wants_gradient, lengths, firsts, spare)
         for each in zip(around, form.scales, form.given, strict=True)

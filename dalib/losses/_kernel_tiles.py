@@ -205,7 +205,7 @@ class _Factor:
         around = centred(right[:, :width], counts)
         rows = around.rows
         squares = torch.linalg.vector_norm(rows, dim=1).square_()
-        spread = torch.dot(around.parts, squares)
+        spread, lengths = torch.dot(around.parts, squares), [len(part) for part in parts]
         self.widest = scales.widest(given, around, spread)
         self.ratios = scales.ratios(given, self.widest)
         self.powers = scales.powers
@@ -213,8 +213,8 @@ class _Factor:
         self.distance = 2 * spread
         self.needs_float64 = may_lose_digits(rows) and (
             around.are_coarse(float(spread))
-            or scales.are_narrow(given, float(spread), around.farthest(squares, list(map(len, parts)), float(spread)))
-            or (heeds_repeats and any(_some_repeat(rows[i:]) for i in first_rows(parts)))
+            or scales.are_narrow(given, float(spread), around.farthest(squares, lengths, float(spread)))
+            or (heeds_repeats and any(_some_repeat(rows[i:]) for i in first_rows(lengths, given is not None)))
         )
         halves = squares.mul_(self.scale * -0.5)
         # The two more columns take the halves of the squares off within the product: rows of ``left`` times those of

@@ -42,24 +42,32 @@ def may_lose_digits(rows: Tensor) -> bool:
     return rows.dtype == torch.float32 and _checks.values_are_checked(rows)
 
 
-def are_many(parts: Sequence[Tensor]) -> bool:
-    """Whether sums over a sample are of so many rows that roundings which are the same matter.
+def are_many(lengths: Sequence[int]) -> bool:
+    """Whether sums over samples are of so many rows that roundings which are the same matter.
 
     Example:
-        >>> are_many([torch.zeros(32, 1), torch.zeros(33, 1)])
-        True
+        >>> are_many([32, 1]), are_many([32, 33])
+        (False, True)
     """
-    return max(part.shape[0] for part in parts) > _FEW
+    return max(lengths) > _FEW
 
 
-def first_rows(parts: Sequence[Tensor]) -> list[int]:
-    """Where in all rows each part begins.
+def first_rows(lengths: Sequence[int], given: bool) -> list[int]:
+    """Where among all rows the parts begin, if their rows ought to be looked at.
+
+    Even batches of few rows by the usual bandwidths, the most common ones, do without.
+
+    Args:
+        lengths: The rows of each part.
+        given: Whether bandwidths are given.
 
     Example:
-        >>> first_rows([torch.zeros(32, 1), torch.zeros(33, 1)])
-        [0, 32]
+        >>> first_rows([32, 33], given=False), first_rows([9, 9], given=True), first_rows([9, 9], given=False)
+        ([0, 32], [0, 9], [])
     """
-    return [0, *itertools.accumulate(len(part) for part in parts[:-1])]
+    if not (given or are_many(lengths) or min(lengths) < max(lengths)):
+        return []
+    return [0, *itertools.accumulate(lengths[:-1])]
 
 
 def are_lost(gradient: float, pulls: float, distance: float, dtype: torch.dtype, alike: bool = False) -> bool:
