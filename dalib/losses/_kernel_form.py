@@ -287,7 +287,9 @@ def _in_float32(factor: float) -> bool:
 def _scaled(gradient: Tensor, unit: float, of_value: Tensor, widest: Tensor) -> Tensor:
     """The gradient times :func:`_factor`."""
     if not _checks.values_are_checked(of_value):
-        return of_value / widest * (2 * unit * gradient)
+        return (
+            2 * unit * gradient / widest * of_value
+        )  # of equal rows zero from the start: their scale is as good as none
     factor = _factor(unit, of_value, widest)
     if gradient.dtype == torch.float64 or _in_float32(factor):
         return gradient * factor

@@ -593,3 +593,12 @@ def test_rows_that_repeat_in_the_target_alone_are_seen(n, m):
     for target in (torch.full((m, 40), 0.3), one_hot(samples(m, 1, 40)[0])):
         assert errors(losses.mmd_loss, source * 0.2, target)[1] < 1e-6
         assert errors(losses.mmd_loss, target, source * 0.2)[1] < 1e-6
+
+
+@pytest.mark.parametrize("rows", [8, 600])
+def test_equal_rows_have_no_gradient_however_large_the_scale_of_the_loss(rows):
+    """Such as a gradient scaler's, where values are not read."""
+    source, target = torch.zeros(rows, 3, requires_grad=True), torch.zeros(rows, 3)
+    scales = torch.tensor([1.0, 65536.0])
+    (gradient,) = torch.autograd.grad(losses.mmd_loss(source, target), source, scales, is_grads_batched=True)
+    assert torch.equal(gradient, torch.zeros(2, rows, 3))
